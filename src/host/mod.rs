@@ -1,0 +1,38 @@
+//! The machine: traits that the domain uses, and the adapters that touch it.
+//!
+//! ```text
+//! domain --> Runtime   (docker.rs: Docker and Podman)      containers and images
+//!        --> Proxy     (caddy/)                            routes
+//!        --> Processes (process/)                          commands of the host
+//!        --> Network   (network.rs)                        probes and free ports
+//!        --> Files     (files.rs)                          source directories, atomic writes
+//! ```
+
+mod command;
+mod proxy;
+mod runtime;
+mod world;
+
+pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line, Processes, Stream};
+pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
+pub use runtime::{
+    BuildImage, Container, ContainerSpec, ContainerStatus, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+};
+pub use world::{Files, Network, Probe, ProbeAnswer};
+
+use std::sync::Arc;
+
+/// Everything the domain may do to the machine. Cheap to clone.
+#[derive(Clone)]
+pub struct Host {
+    /// Container engines by kind and socket.
+    pub runtimes: Arc<dyn Runtimes>,
+    /// Caddy by admin address.
+    pub proxies: Arc<dyn Proxies>,
+    /// Commands.
+    pub processes: Arc<dyn Processes>,
+    /// Probes and ports.
+    pub network: Arc<dyn Network>,
+    /// Directories and files.
+    pub files: Arc<dyn Files>,
+}

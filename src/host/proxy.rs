@@ -1,0 +1,110 @@
+//! The reverse proxy: routes from domains to ports of this machine.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+/// A route: requests for `domains` go to `127.0.0.1:upstream_port`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its id, `"{app_id}-route"` for an application's.
+    pub id: String,
+    /// Host names.
+    pub domains: Vec<String>,
+    /// Port of the application on this machine.
+    pub upstream_port: u16,
+}
+
+/// Where Caddy is and what its server listens on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ProxySettings {
+    /// Address of the admin API, without a trailing slash.
+    pub base_url: String,
+    /// Port of the agent's server for plain HTTP.
+    pub http_port: u16,
+    /// Port of the agent's server for HTTPS.
+    pub https_port: u16,
+    /// No certificates and no redirects to HTTPS.
+    pub disable_auto_https: bool,
+}
+
+/// Why the proxy did not do what was asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ProxyError {
+    /// Nothing listens at the admin address.
+    #[error("Caddy does not answer at {url}")]
+    Unavailable {
+        /// The admin address.
+        url: String,
+    },
+    /// It took the request and gave no answer in time.
+    #[error("Caddy at {url} did not answer in time")]
+    Timeout {
+        /// The admin address.
+        url: String,
+    },
+    /// The request broke off.
+    #[error("the request to Caddy at {url} failed: {reason}")]
+    RequestFailed {
+        /// The admin address.
+        url: String,
+        /// How.
+        reason: String,
+    },
+    /// It answered with an error.
+    #[error("Caddy answered {status}: {body}")]
+    UnexpectedStatus {
+        /// HTTP status.
+        status: u16,
+        /// Its answer, JSON where it was JSON, a string otherwise.
+        body: Value,
+    },
+    /// There is no such route.
+    #[error("Caddy has no route {id}")]
+    NotFound {
+        /// The route.
+        id: String,
+    },
+}
+
+/// What a raw configuration call of `Otturnaut.Caddy.Client` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyWriter {
+    /// Creates or appends (`POST`).
+    Append,
+    /// Creates or replaces strictly new (`PUT`).
+    Set,
+    /// Replaces what is there (`PATCH`).
+    Patch,
+    /// Deletes (`DELETE`).
+    Delete,
+}
+
+/// One Caddy.
+#[async_trait]
+pub trait Proxy: Send + Sync {
+    /// Whether the admin API answers.
+    async fn health(&self) -> Result<(), ProxyError>;
+    /// Adds the route, or replaces the one of the same id in one step. Nothing else in the configuration changes,
+    /// whoever writes at the same time.
+    async fn put_route(&self, route: &Route) -> Result<(), ProxyError>;
+    /// Removes the route; one that is not there is Caddy's own 404.
+    async fn remove_route(&self, id: &str) -> Result<(), ProxyError>;
+    /// All routes of the agent's server; none where there is no such server yet.
+    async fn list_routes(&self) -> Result<Vec<Route>, ProxyError>;
+    /// The route of that id.
+    async fn get_route(&self, id: &str) -> Result<Route, ProxyError>;
+    /// Reads at a configuration path (`apps/http`), or by `@id` (`id/my-route`); `Null` where nothing is.
+    async fn read(&self, path: &str) -> Result<Value, ProxyError>;
+    /// Writes at such a path.
+    async fn write(&self, how: ProxyWriter, path: &str, value: Option<&Value>) -> Result<(), ProxyError>;
+}
+
+/// Gives out proxies.
+pub trait Proxies: Send + Sync {
+    /// The configured settings, over which a call's options are laid.
+    fn defaults(&self) -> ProxySettings;
+    /// The Caddy at these settings. Calls for the same address share its order of writes.
+    fn proxy(&self, settings: &ProxySettings) -> Arc<dyn Proxy>;
+}

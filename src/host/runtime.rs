@@ -1,0 +1,197 @@
+//! Container engines: what the domain asks of Docker and Podman.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use super::Batch;
+use crate::secret::Secret;
+
+/// Which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RuntimeKind {
+    /// Docker.
+    Docker,
+    /// Podman, by its Docker-compatible API.
+    Podman,
+}
+
+impl fmt::Display for RuntimeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+        })
+    }
+}
+
+/// An engine, and its socket where it is not the configured one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RuntimeTarget {
+    /// Which engine.
+    pub kind: RuntimeKind,
+    /// Its API socket, if a call named one.
+    pub socket: Option<PathBuf>,
+}
+
+/// What a container does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContainerStatus {
+    /// It runs.
+    Running,
+    /// It does not run: created, exited or dead.
+    Stopped,
+    /// The engine says something else (paused, restarting, removing).
+    Unknown,
+}
+
+/// A container of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// The engine's id.
+    pub id: String,
+    /// Its name, without a leading slash.
+    pub name: String,
+    /// What it does.
+    pub status: ContainerStatus,
+    /// Its image as the engine names it.
+    pub image: String,
+    /// The host port that its first published port has, if any.
+    pub port: Option<u16>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Exit code, when it does not run.
+    pub exit_code: Option<i64>,
+    /// How often the engine restarted it (inspect only).
+    pub restart_count: i64,
+    /// Unix seconds of its making.
+    pub created: i64,
+}
+
+/// A container to start.
+#[derive(Debug, Clone)]
+pub struct ContainerSpec {
+    /// Its name.
+    pub name: String,
+    /// Its image.
+    pub image: String,
+    /// The port the application listens on inside.
+    pub container_port: u16,
+    /// The port of 127.0.0.1 that leads there.
+    pub port: u16,
+    /// Its environment.
+    pub env: BTreeMap<String, Secret<String>>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image to build.
+#[derive(Debug, Clone)]
+pub struct BuildImage {
+    /// The build context.
+    pub context: PathBuf,
+    /// Path of the Dockerfile within the context.
+    pub dockerfile: String,
+    /// Tag of the result.
+    pub tag: String,
+    /// Build arguments.
+    pub build_args: BTreeMap<String, String>,
+}
+
+/// Why an engine did not do what was asked. `Display` never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// There is no such container or image.
+    #[error("{name} does not exist")]
+    NotFound {
+        /// What was asked for.
+        name: String,
+    },
+    /// The container publishes no port.
+    #[error("{name} publishes no port")]
+    NoPort {
+        /// The container.
+        name: String,
+    },
+    /// The engine answered with an error status.
+    #[error("{engine} answered {status}: {body}")]
+    Http {
+        /// Which engine.
+        engine: RuntimeKind,
+        /// HTTP status.
+        status: u16,
+        /// The engine's JSON (`{"message": ...}`).
+        body: serde_json::Value,
+    },
+    /// The engine could not be reached; `reason` as Elixir knows it (`enoent`, `econnrefused`, `closed`, `timeout`).
+    #[error("cannot reach {engine} at {socket}: {reason}")]
+    Transport {
+        /// Which engine.
+        engine: RuntimeKind,
+        /// Its socket.
+        socket: PathBuf,
+        /// A POSIX name in lower case, or `closed` or `timeout`.
+        reason: String,
+    },
+    /// The build ran and failed; the engine's words.
+    #[error("the build of {tag} failed: {reason}")]
+    Build {
+        /// The image.
+        tag: String,
+        /// Why.
+        reason: String,
+    },
+    /// A local file could not be read; `reason` is a POSIX name in lower case.
+    #[error("cannot read {path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// A POSIX name in lower case.
+        reason: String,
+    },
+    /// The engine's answer could not be understood.
+    #[error("{engine} gave an answer that is not understood: {reason}")]
+    Answer {
+        /// Which engine.
+        engine: RuntimeKind,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// One engine.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Containers with all of these labels (`name` or `name=value`), stopped ones too.
+    async fn list(&self, labels: &[String]) -> Result<Vec<Container>, RuntimeError>;
+    /// Creates and starts a container; gives its id. If the start fails the created container is gone again.
+    async fn start(&self, spec: &ContainerSpec) -> Result<String, RuntimeError>;
+    /// Stops a container: SIGTERM, then after `grace` SIGKILL. Success if it did not run.
+    async fn stop(&self, name: &str, grace: Duration) -> Result<(), RuntimeError>;
+    /// Removes a container, running or not.
+    async fn remove(&self, name: &str) -> Result<(), RuntimeError>;
+    /// The container, [`RuntimeError::NotFound`] if there is none.
+    async fn inspect(&self, name: &str) -> Result<Container, RuntimeError>;
+    /// Loads an image archive by streaming; gives its name.
+    async fn load_image(&self, archive: &Path) -> Result<String, RuntimeError>;
+    /// Builds an image, its context streamed in constant memory; the engine's output goes to `lines`.
+    /// Dropping the future ends the build.
+    async fn build_image(&self, build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError>;
+    /// Pulls an image that is not here.
+    async fn pull_image(&self, image: &str) -> Result<(), RuntimeError>;
+    /// The engine's version; an error if it does not answer.
+    async fn version(&self) -> Result<String, RuntimeError>;
+}
+
+/// Gives out engines.
+pub trait Runtimes: Send + Sync {
+    /// The engine at its socket: the target's, else the configured one (Docker), else Podman's own.
+    fn runtime(&self, target: &RuntimeTarget) -> Arc<dyn Runtime>;
+    /// All engines that exist on this machine (their socket is there), for recovery.
+    fn present(&self) -> Vec<(RuntimeTarget, Arc<dyn Runtime>)>;
+}

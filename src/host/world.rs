@@ -1,0 +1,61 @@
+//! Ports, probes, directories.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// A question to an application from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// `GET url`, no redirects followed.
+    Http {
+        /// The address.
+        url: String,
+        /// The `Host` header, where it is not the address's own.
+        host: Option<String>,
+        /// Time for the whole answer.
+        timeout: Duration,
+    },
+    /// A connection to a port.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Time for the connection.
+        timeout: Duration,
+    },
+}
+
+/// What a probe came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeAnswer {
+    /// An HTTP answer with this status.
+    Status(u16),
+    /// The connection was taken.
+    Connected,
+    /// No answer, and why, in words for an operator.
+    Failed(String),
+}
+
+/// Probes and ports of this machine.
+#[async_trait]
+pub trait Network: Send + Sync {
+    /// Asks once.
+    async fn probe(&self, probe: &Probe) -> ProbeAnswer;
+    /// Whether nobody on this machine listens on the port (any address). Answers at once.
+    fn port_is_free(&self, port: u16) -> bool;
+}
+
+/// Directories and files of the agent.
+#[async_trait]
+pub trait Files: Send + Sync {
+    /// Makes a new empty directory for a source tree, under the agent's own directory for them.
+    async fn make_source_dir(&self) -> std::io::Result<PathBuf>;
+    /// Removes a source directory with all that is in it; `Ok` if it is not there.
+    ///
+    /// # Errors
+    /// The path does not lie within the agent's own directory of sources (`PermissionDenied`), or the system refuses.
+    async fn remove_source_dir(&self, path: &Path) -> std::io::Result<()>;
+}

@@ -1,0 +1,30 @@
+//! Every number that bounds something, each with its reason. Rooms add theirs here, nowhere else.
+
+use std::time::Duration;
+
+// ---- the wire -------------------------------------------------------------------------------------------------------
+
+/// Largest frame that a peer may send, in bytes: BEAM nodes without fragments send a message as one frame, and build
+/// contexts or images never travel this way.
+pub const FRAME_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most memory that one decoded term may take, in bytes (the estimate of `term::budget`): a frame of small elements
+/// grows some fortyfold when decoded, so the frame cap alone does not bound it.
+pub const TERM_MEMORY_BYTES: usize = 256 * 1024 * 1024;
+
+/// Time for a whole handshake: what a BEAM node allows (`net_setuptime`).
+pub const HANDSHAKE: Duration = Duration::from_secs(7);
+
+// ---- commands -------------------------------------------------------------------------------------------------------
+
+/// Longest piece of a line that goes to a subscriber in one message, in bytes (api: 10 KiB).
+pub const LINE_BYTES: usize = 10 * 1024;
+
+/// Most bytes of a command's merged output that its result keeps (api: 1 MiB); the middle is left out.
+pub const COMMAND_OUTPUT_BYTES: usize = 1024 * 1024;
+
+/// Batches of output lines under way between a command's pipe and its subscriber: a slow subscriber stops the pipe.
+pub const OUTPUT_BATCHES: usize = 4;
+
+/// Progress reports of a job under way to its subscriber.
+pub const PROGRESS_QUEUE: usize = 32;
