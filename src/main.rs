@@ -1,1 +1,3 @@
+//! The `otturnaut` program.
+
 fn main() {}

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Most characters an atom may have, on every BEAM node.
-pub const MAX_CHARACTERS: usize = 255;
+pub(super) const MAX_CHARACTERS: usize = 255;
 
 /// An atom: a name of at most 255 characters. Atoms of this program's text cost no allocation.
 #[derive(Clone)]

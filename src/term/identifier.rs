@@ -3,7 +3,7 @@
 use super::Atom;
 
 /// Most 32-bit words of a reference (OTP 26 and later: 5 for aliases; 3 otherwise).
-pub const MAX_WORDS: usize = 5;
+pub(super) const MAX_WORDS: usize = 5;
 
 /// A process of some node.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -12,11 +12,13 @@ mod atom;
 pub mod budget;
 mod build;
 pub mod codec;
+mod cursor;
 pub mod elixir;
 mod identifier;
 mod inspect;
 mod number;
 pub mod read;
+mod tag;
 
 pub use atom::{Atom, AtomTooLong};
 pub use build::{atom, binary, charlist, keyword, list, map, tuple};

@@ -1,0 +1,213 @@
+//! Bytes to terms.
+
+use bytes::Bytes;
+use num_bigint::{BigInt, Sign};
+
+use crate::term::budget::{MAX_DEPTH, atom_text, fun_header};
+use crate::term::cursor::{Cursor, DecodeError};
+use crate::term::{Atom, Float, Map, Pid, Port, Reference, Term, tag};
+
+/// Binaries from this size on share the frame they came in; smaller ones are copied, so that a key of ten bytes does not
+/// keep a frame of megabytes.
+const SHARED_BYTES: usize = 4096;
+
+/// Most keys that are compared one with another to find one that is there twice.
+const COMPARED_KEYS: usize = 16;
+
+struct Decoder<'a> {
+    frame: &'a Bytes,
+    cursor: Cursor<'a>,
+    /// Node of the identifier before: those of one message mostly share it.
+    node: Option<Atom>,
+}
+
+/// Decodes `bytes`, which are the version byte and one term, nothing else. Bytes of a peer go through
+/// [`crate::term::budget::check`] first: it bounds the memory.
+///
+/// # Errors
+/// The bytes are not exactly one term.
+pub fn decode(bytes: &Bytes) -> Result<Term, DecodeError> {
+    let mut decoder = Decoder { frame: bytes, cursor: Cursor::new(bytes), node: None };
+    match decoder.cursor.u8()? {
+        tag::VERSION => {}
+        got => return Err(DecodeError::Version { got }),
+    }
+    let term = decoder.term(0)?;
+    match decoder.cursor.left() {
+        0 => Ok(term),
+        bytes => Err(DecodeError::Trailing { bytes }),
+    }
+}
+
+impl Decoder<'_> {
+    fn term(&mut self, depth: usize) -> Result<Term, DecodeError> {
+        if depth > MAX_DEPTH {
+            return Err(DecodeError::Depth { limit: MAX_DEPTH });
+        }
+        let at = self.cursor.at();
+        match self.cursor.u8()? {
+            tag::SMALL_INTEGER => Ok(Term::Int(i64::from(self.cursor.u8()?))),
+            tag::INTEGER => Ok(Term::Int(i64::from(self.cursor.u32()?.cast_signed()))),
+            tag @ (tag::SMALL_BIG | tag::LARGE_BIG) => self.big(tag),
+            tag::NEW_FLOAT => {
+                let value = Float::new(f64::from_bits(self.cursor.u64()?));
+                value.map(Term::Float).map_err(|_| DecodeError::Float { at })
+            }
+            tag if tag::is_atom(tag) => self.atom(tag, at).map(Term::Atom),
+            tag::NIL => Ok(Term::List(Vec::new())),
+            tag::STRING => {
+                let length = usize::from(self.cursor.u16()?);
+                let bytes = self.cursor.take(length)?;
+                Ok(Term::List(bytes.iter().map(|b| Term::Int(i64::from(*b))).collect()))
+            }
+            tag::BINARY => {
+                let length = self.cursor.count()?;
+                self.bytes(length).map(Term::Binary)
+            }
+            tag::BIT_BINARY => self.bits(at),
+            tag::SMALL_TUPLE => {
+                let count = usize::from(self.cursor.u8()?);
+                self.terms(count, depth).map(Term::Tuple)
+            }
+            tag::LARGE_TUPLE => {
+                let count = self.cursor.count()?;
+                self.terms(count, depth).map(Term::Tuple)
+            }
+            tag::LIST => self.list(depth),
+            tag::MAP => self.map(at, depth),
+            tag @ (tag::NEW_PID | tag::NEW_PORT | tag::V4_PORT | tag::NEWER_REFERENCE) => self.identifier(tag, at),
+            tag @ (tag::NEW_FUN | tag::EXPORT) => self.fun(tag, at, depth),
+            tag => Err(DecodeError::Tag { tag, at }),
+        }
+    }
+
+    fn terms(&mut self, count: usize, depth: usize) -> Result<Vec<Term>, DecodeError> {
+        let mut terms = Vec::with_capacity(count.min(self.cursor.left()));
+        for _ in 0..count {
+            terms.push(self.term(depth + 1)?);
+        }
+        Ok(terms)
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Term, DecodeError> {
+        let count = self.cursor.count()?;
+        let elements = self.terms(count, depth)?;
+        if self.cursor.peek() == Some(tag::NIL) {
+            self.cursor.u8()?;
+            return Ok(Term::List(elements));
+        }
+        // A list in a list's tail is one list, and a list of no elements before a tail is the tail.
+        match (self.term(depth + 1)?, elements) {
+            (tail, elements) if elements.is_empty() => Ok(tail),
+            (Term::List(rest), elements) => Ok(Term::List(elements.into_iter().chain(rest).collect())),
+            (Term::Improper(rest), elements) => {
+                let (more, tail) = *rest;
+                Ok(Term::Improper(Box::new((elements.into_iter().chain(more).collect(), tail))))
+            }
+            (tail, elements) => Ok(Term::Improper(Box::new((elements, tail)))),
+        }
+    }
+
+    fn map(&mut self, at: usize, depth: usize) -> Result<Term, DecodeError> {
+        let count = self.cursor.count()?;
+        let mut pairs = Vec::with_capacity(count.min(self.cursor.left() / 2));
+        let mut keys = Vec::with_capacity(if count > COMPARED_KEYS { pairs.capacity() } else { 0 });
+        for _ in 0..count {
+            let start = self.cursor.at();
+            let key = self.term(depth + 1)?;
+            if count > COMPARED_KEYS {
+                keys.push(start..self.cursor.at());
+            } else if pairs.iter().any(|(other, _)| *other == key) {
+                return Err(DecodeError::DuplicateKey { at });
+            }
+            pairs.push((key, self.term(depth + 1)?));
+        }
+        // BEAM nodes encode equal keys equally, so for a large map their bytes decide.
+        keys.sort_by_key(|range| self.frame.get(range.clone()));
+        if keys.windows(2).any(|two| matches!(two, [a, b] if self.frame.get(a.clone()) == self.frame.get(b.clone()))) {
+            return Err(DecodeError::DuplicateKey { at });
+        }
+        Ok(Term::Map(Map::from_distinct(pairs)))
+    }
+
+    fn big(&mut self, tag: u8) -> Result<Term, DecodeError> {
+        let length = if tag == tag::SMALL_BIG { usize::from(self.cursor.u8()?) } else { self.cursor.count()? };
+        let negative = self.cursor.u8()? != 0;
+        let magnitude = self.cursor.take(length)?;
+        let value = BigInt::from_bytes_le(if negative { Sign::Minus } else { Sign::Plus }, magnitude);
+        Ok(i64::try_from(&value).map_or_else(|_| Term::Big(Box::new(value)), Term::Int))
+    }
+
+    fn bits(&mut self, at: usize) -> Result<Term, DecodeError> {
+        let length = self.cursor.count()?;
+        let tail = self.cursor.u8()?;
+        match tail {
+            1..=7 if length > 0 => Ok(Term::Bits(Box::new((self.bytes(length)?, tail)))),
+            8 if length > 0 => self.bytes(length).map(Term::Binary),
+            _ => Err(DecodeError::BitTail { at }),
+        }
+    }
+
+    fn bytes(&mut self, length: usize) -> Result<Bytes, DecodeError> {
+        let at = self.cursor.at();
+        let bytes = self.cursor.take(length)?;
+        Ok(if length < SHARED_BYTES { Bytes::copy_from_slice(bytes) } else { self.frame.slice(at..at + length) })
+    }
+
+    fn atom(&mut self, tag: u8, at: usize) -> Result<Atom, DecodeError> {
+        let text = atom_text(&mut self.cursor, tag, at)?;
+        Atom::new(text).map_err(|_| DecodeError::Atom { at })
+    }
+
+    fn node(&mut self) -> Result<Atom, DecodeError> {
+        let at = self.cursor.at();
+        let text = match self.cursor.u8()? {
+            tag if tag::is_atom(tag) => atom_text(&mut self.cursor, tag, at)?,
+            tag => return Err(DecodeError::Tag { tag, at }),
+        };
+        if let Some(node) = self.node.as_ref().filter(|node| node.as_str() == text) {
+            return Ok(node.clone());
+        }
+        let node = Atom::new(text).map_err(|_| DecodeError::Atom { at })?;
+        self.node = Some(node.clone());
+        Ok(node)
+    }
+
+    fn identifier(&mut self, tag: u8, at: usize) -> Result<Term, DecodeError> {
+        let count = if tag == tag::NEWER_REFERENCE { usize::from(self.cursor.u16()?) } else { 0 };
+        let node = self.node()?;
+        match tag {
+            tag::NEW_PID => {
+                let (id, serial, creation) = (self.cursor.u32()?, self.cursor.u32()?, self.cursor.u32()?);
+                Ok(Term::from(Pid { node, id, serial, creation }))
+            }
+            tag::NEW_PORT | tag::V4_PORT => {
+                let id = if tag == tag::V4_PORT { self.cursor.u64()? } else { u64::from(self.cursor.u32()?) };
+                Ok(Term::Port(Box::new(Port { node, id, creation: self.cursor.u32()? })))
+            }
+            _ => {
+                let creation = self.cursor.u32()?;
+                let mut words = Vec::with_capacity(count.min(crate::term::identifier::MAX_WORDS));
+                for _ in 0..count {
+                    words.push(self.cursor.u32()?);
+                }
+                let reference = Reference::new(node, creation, &words);
+                reference.map(Term::from).map_err(|_| DecodeError::ReferenceWords { words: count, at })
+            }
+        }
+    }
+
+    /// A closure stays encoded; its parts are walked, so that its end is known.
+    fn fun(&mut self, tag: u8, at: usize, depth: usize) -> Result<Term, DecodeError> {
+        if tag == tag::EXPORT {
+            self.terms(3, depth)?;
+        } else {
+            let (parts, end) = fun_header(&mut self.cursor)?;
+            self.terms(parts, depth)?;
+            if self.cursor.at() != end {
+                return Err(DecodeError::FunSize { at });
+            }
+        }
+        Ok(Term::Fun(self.frame.slice(at..self.cursor.at())))
+    }
+}

@@ -1,0 +1,235 @@
+//! Terms to bytes. What a BEAM node would call a corrupt term is refused: it would drop the whole connection.
+
+use num_bigint::{BigInt, Sign};
+
+use crate::term::atom::MAX_CHARACTERS;
+use crate::term::budget::MAX_DEPTH;
+use crate::term::{Atom, Pid, Port, Reference, Term, tag};
+
+/// Deepest nesting that is encoded: what can be decoded, and the tuples that carry it.
+const ENCODED_DEPTH: usize = MAX_DEPTH + 16;
+
+/// Why a term cannot be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// An atom is longer than 255 characters.
+    #[error("an atom of {characters} characters cannot be sent, at most {MAX_CHARACTERS}")]
+    Atom {
+        /// Its characters.
+        characters: usize,
+    },
+    /// Terms nested too deep.
+    #[error("a term nested deeper than {ENCODED_DEPTH} levels cannot be sent")]
+    Depth,
+    /// A length that 32 bits do not hold.
+    #[error("a term of {length} bytes or elements cannot be sent")]
+    Length {
+        /// The length.
+        length: usize,
+    },
+    /// A bit string without bytes, or with a last byte of 0 or more than 8 bits.
+    #[error("a bit string with {tail} bits in its last byte cannot be sent")]
+    BitTail {
+        /// Bits of the last byte.
+        tail: u8,
+    },
+}
+
+/// Appends the version byte and `term` to `out`.
+///
+/// # Errors
+/// The term cannot be sent; `out` is as it was.
+pub fn encode(term: &Term, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let before = out.len();
+    out.push(tag::VERSION);
+    put(term, out, 0).inspect_err(|_| out.truncate(before))
+}
+
+fn put(term: &Term, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {
+    if depth > ENCODED_DEPTH {
+        return Err(EncodeError::Depth);
+    }
+    match term {
+        Term::Atom(atom) => put_atom(atom, out)?,
+        Term::Int(value) => put_int(*value, out),
+        Term::Big(value) => put_big(value, out)?,
+        Term::Float(value) => {
+            out.push(tag::NEW_FLOAT);
+            out.extend_from_slice(&value.get().to_bits().to_be_bytes());
+        }
+        Term::Binary(bytes) => {
+            out.push(tag::BINARY);
+            put_length(bytes.len(), out)?;
+            out.extend_from_slice(bytes);
+        }
+        Term::Bits(bits) => put_bits(&bits.0, bits.1, out)?,
+        Term::Pid(pid) => put_pid(pid, out)?,
+        Term::Port(port) => put_port(port, out)?,
+        Term::Ref(reference) => put_reference(reference, out)?,
+        Term::List(elements) => put_list(elements, None, out, depth)?,
+        Term::Improper(list) => put_list(&list.0, Some(&list.1), out, depth)?,
+        Term::Tuple(elements) => {
+            if let Ok(count) = u8::try_from(elements.len()) {
+                out.extend_from_slice(&[tag::SMALL_TUPLE, count]);
+            } else {
+                out.push(tag::LARGE_TUPLE);
+                put_length(elements.len(), out)?;
+            }
+            put_all(elements, out, depth)?;
+        }
+        Term::Map(map) => {
+            out.push(tag::MAP);
+            put_length(map.len(), out)?;
+            for (key, value) in map {
+                put(key, out, depth + 1)?;
+                put(value, out, depth + 1)?;
+            }
+        }
+        Term::Fun(encoded) => out.extend_from_slice(encoded),
+    }
+    Ok(())
+}
+
+fn put_all(terms: &[Term], out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {
+    terms.iter().try_for_each(|term| put(term, out, depth + 1))
+}
+
+fn put_length(length: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let encoded = u32::try_from(length).map_err(|_| EncodeError::Length { length })?;
+    out.extend_from_slice(&encoded.to_be_bytes());
+    Ok(())
+}
+
+fn put_atom(atom: &Atom, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let text = atom.as_str();
+    if text.len() > MAX_CHARACTERS {
+        let characters = text.chars().count();
+        let length = u16::try_from(text.len()).ok().filter(|_| characters <= MAX_CHARACTERS);
+        let length = length.ok_or(EncodeError::Atom { characters })?;
+        out.push(tag::ATOM_UTF8);
+        out.extend_from_slice(&length.to_be_bytes());
+    } else {
+        let length = u8::try_from(text.len()).map_err(|_| EncodeError::Atom { characters: text.len() })?;
+        out.extend_from_slice(&[tag::SMALL_ATOM_UTF8, length]);
+    }
+    out.extend_from_slice(text.as_bytes());
+    Ok(())
+}
+
+fn put_int(value: i64, out: &mut Vec<u8>) {
+    if let Ok(small) = u8::try_from(value) {
+        out.extend_from_slice(&[tag::SMALL_INTEGER, small]);
+    } else if let Ok(int) = i32::try_from(value) {
+        out.push(tag::INTEGER);
+        out.extend_from_slice(&int.to_be_bytes());
+    } else {
+        let magnitude = value.unsigned_abs().to_le_bytes();
+        let used = magnitude.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+        // At most eight bytes.
+        out.extend_from_slice(&[tag::SMALL_BIG, u8::try_from(used).unwrap_or(8), u8::from(value < 0)]);
+        out.extend_from_slice(magnitude.get(..used).unwrap_or(&magnitude));
+    }
+}
+
+fn put_big(value: &BigInt, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let (sign, magnitude) = value.to_bytes_le();
+    if let Ok(length) = u8::try_from(magnitude.len()) {
+        out.extend_from_slice(&[tag::SMALL_BIG, length]);
+    } else {
+        out.push(tag::LARGE_BIG);
+        put_length(magnitude.len(), out)?;
+    }
+    out.push(u8::from(sign == Sign::Minus));
+    out.extend_from_slice(&magnitude);
+    Ok(())
+}
+
+fn put_bits(bytes: &[u8], tail: u8, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    if !(1..=8).contains(&tail) || bytes.is_empty() {
+        return Err(EncodeError::BitTail { tail });
+    }
+    out.push(tag::BIT_BINARY);
+    put_length(bytes.len(), out)?;
+    out.push(tail);
+    out.extend_from_slice(bytes);
+    Ok(())
+}
+
+fn put_pid(pid: &Pid, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    out.push(tag::NEW_PID);
+    put_atom(&pid.node, out)?;
+    for word in [pid.id, pid.serial, pid.creation] {
+        out.extend_from_slice(&word.to_be_bytes());
+    }
+    Ok(())
+}
+
+fn put_port(port: &Port, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    match u32::try_from(port.id) {
+        Ok(id) => {
+            out.push(tag::NEW_PORT);
+            put_atom(&port.node, out)?;
+            out.extend_from_slice(&id.to_be_bytes());
+        }
+        Err(_) => {
+            out.push(tag::V4_PORT);
+            put_atom(&port.node, out)?;
+            out.extend_from_slice(&port.id.to_be_bytes());
+        }
+    }
+    out.extend_from_slice(&port.creation.to_be_bytes());
+    Ok(())
+}
+
+fn put_reference(reference: &Reference, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let words = reference.words();
+    out.push(tag::NEWER_REFERENCE);
+    // Five at most, by construction.
+    out.extend_from_slice(&u16::try_from(words.len()).unwrap_or(0).to_be_bytes());
+    put_atom(&reference.node, out)?;
+    out.extend_from_slice(&reference.creation.to_be_bytes());
+    for word in words {
+        out.extend_from_slice(&word.to_be_bytes());
+    }
+    Ok(())
+}
+
+fn put_list(elements: &[Term], tail: Option<&Term>, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {
+    if tail.is_none() && put_string(elements, out) {
+        return Ok(());
+    }
+    match (elements.is_empty(), tail) {
+        (true, None) => out.push(tag::NIL),
+        // A list of no elements before a tail is the tail.
+        (true, Some(tail)) => put(tail, out, depth + 1)?,
+        (false, tail) => {
+            out.push(tag::LIST);
+            put_length(elements.len(), out)?;
+            put_all(elements, out, depth)?;
+            match tail {
+                Some(tail) => put(tail, out, depth + 1)?,
+                None => out.push(tag::NIL),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A list of bytes as a string, as BEAM nodes send it; `false` if it is none.
+fn put_string(elements: &[Term], out: &mut Vec<u8>) -> bool {
+    // Its length has 16 bits.
+    let Ok(length @ 1..) = u16::try_from(elements.len()) else { return false };
+    let before = out.len();
+    out.push(tag::STRING);
+    out.extend_from_slice(&length.to_be_bytes());
+    for element in elements {
+        match element {
+            Term::Int(value) if (0..=255).contains(value) => out.extend(u8::try_from(*value)),
+            _ => {
+                out.truncate(before);
+                return false;
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,221 @@
+use bytes::Bytes;
+use num_bigint::BigInt;
+use proptest::prelude::*;
+
+use super::{DecodeError, EncodeError, decode, encode};
+use crate::term::budget::{self, MAX_DEPTH};
+use crate::term::{Atom, Float, Map, Pid, Port, Reference, Term, atom, binary, list, tuple};
+
+const AMPLE: usize = 64 * 1024 * 1024;
+
+fn encoded(term: &Term) -> Bytes {
+    let mut out = Vec::new();
+    encode(term, &mut out).expect("the term can be sent");
+    Bytes::from(out)
+}
+
+fn hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
+}
+
+/// The terms that real BEAM nodes encoded: name and bytes.
+fn vectors(release: &str) -> Vec<(String, Bytes)> {
+    let path = format!("{}/tests/vectors/{release}.jsonl", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).expect("the vectors are there");
+    let parse = |line: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).expect("a vector is JSON");
+        (row["name"].as_str().unwrap().to_owned(), Bytes::from(hex(row["etf"].as_str().unwrap())))
+    };
+    text.lines().map(parse).collect()
+}
+
+#[test]
+fn terms_of_real_nodes_come_back_as_the_same_bytes() {
+    for release in ["otp25", "otp27", "otp29"] {
+        let mut same = 0;
+        for (name, bytes) in vectors(release) {
+            if name.starts_with("compressed") {
+                assert!(matches!(decode(&bytes), Err(DecodeError::Tag { tag: 80, .. })), "{release} {name}");
+                continue;
+            }
+            if name == "deep_list_1000" {
+                assert_eq!(decode(&bytes), Err(DecodeError::Depth { limit: MAX_DEPTH }), "{release} {name}");
+                continue;
+            }
+            assert_eq!(budget::check(&bytes, AMPLE), Ok(bytes.len()), "{release} {name}");
+            let term = decode(&bytes).unwrap_or_else(|e| panic!("{release} {name}: {e}"));
+            let again = encoded(&term);
+            assert_eq!(decode(&again).as_ref(), Ok(&term), "{release} {name}");
+            // OTP 25 still writes atoms in Latin-1 with term_to_binary/1.
+            if release != "otp25" {
+                assert_eq!(again, bytes, "{release} {name}");
+            }
+            same += 1;
+        }
+        assert!(same > 70, "{release}: only {same} vectors");
+    }
+}
+
+#[test]
+fn a_count_of_four_billion_costs_nothing() {
+    for tag in [105, 108, 116] {
+        let bomb = Bytes::from(vec![131, tag, 255, 255, 255, 255, 106]);
+        assert!(matches!(budget::check(&bomb, AMPLE), Err(DecodeError::Truncated { .. })), "tag {tag}");
+        assert!(matches!(decode(&bomb), Err(DecodeError::Truncated { .. })), "tag {tag}");
+    }
+    let big = Bytes::from_static(&[131, 111, 255, 255, 255, 255, 0, 1]);
+    assert!(budget::check(&big, AMPLE).is_err() && decode(&big).is_err());
+}
+
+#[test]
+fn a_million_small_elements_are_over_a_small_budget() {
+    let mut bytes = vec![131, 108, 0, 15, 66, 64];
+    bytes.resize(bytes.len() + 1_000_001, 106);
+    assert_eq!(budget::check(&bytes, 1 << 20), Err(DecodeError::Memory { limit: 1 << 20 }));
+    assert_eq!(budget::check(&bytes, AMPLE), Ok(bytes.len()));
+}
+
+#[test]
+fn nesting_is_taken_to_the_limit_and_refused_beyond() {
+    let nested = |levels: usize| (0..levels).fold(Term::Int(1), |inner, _| tuple([inner]));
+    let deepest = encoded(&nested(MAX_DEPTH));
+    assert_eq!(budget::check(&deepest, AMPLE), Ok(deepest.len()));
+    assert_eq!(decode(&deepest), Ok(nested(MAX_DEPTH)));
+    let deeper = encoded(&nested(MAX_DEPTH + 1));
+    assert_eq!(budget::check(&deeper, AMPLE), Err(DecodeError::Depth { limit: MAX_DEPTH }));
+    assert_eq!(decode(&deeper), Err(DecodeError::Depth { limit: MAX_DEPTH }));
+    assert_eq!(encode(&nested(MAX_DEPTH + 100), &mut Vec::new()), Err(EncodeError::Depth));
+}
+
+#[test]
+fn a_term_that_cannot_be_sent_leaves_the_buffer_as_it_was() {
+    const LONG: &str = concat!(
+        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
+        "01234567890123456789012345678901234567890123456789012345"
+    );
+    let mut out = b"before".to_vec();
+    let result = encode(&tuple([Term::OK, atom(LONG)]), &mut out);
+    assert_eq!(result, Err(EncodeError::Atom { characters: 256 }));
+    assert_eq!(out, b"before");
+    assert_eq!(encode(&Term::Bits(Box::new((Bytes::new(), 3))), &mut out), Err(EncodeError::BitTail { tail: 3 }));
+}
+
+#[test]
+fn lists_of_small_integers_keep_their_signs_and_their_length() {
+    for numbers in [vec![-1], vec![1, -1, 255], vec![1, 256], vec![0; 70_000], vec![i64::from(i32::MIN), 5]] {
+        let term = list(numbers.into_iter().map(Term::Int));
+        assert_eq!(decode(&encoded(&term)), Ok(term));
+    }
+}
+
+#[test]
+fn a_large_binary_shares_the_frame_and_a_small_one_does_not() {
+    let frame = encoded(&tuple([binary("small"), Term::Binary(Bytes::from(vec![7; 100_000]))]));
+    let term = decode(&frame).unwrap();
+    let within = |b: &Bytes| frame.as_ptr_range().contains(&b.as_ptr());
+    let [Term::Binary(small), Term::Binary(large)] = term.as_tuple().unwrap() else { panic!("two binaries") };
+    assert!(!within(small) && within(large));
+}
+
+#[test]
+fn a_map_with_a_key_twice_is_refused() {
+    let small = [131, 116, 0, 0, 0, 2, 97, 1, 106, 97, 1, 106];
+    assert!(matches!(decode(&Bytes::copy_from_slice(&small)), Err(DecodeError::DuplicateKey { .. })));
+    let mut large = vec![131, 116, 0, 0, 0, 40];
+    for key in (0..39).chain([38]) {
+        large.extend([97, key, 106]);
+    }
+    assert!(matches!(decode(&Bytes::from(large)), Err(DecodeError::DuplicateKey { .. })));
+}
+
+fn any_atom() -> impl Strategy<Value = Atom> {
+    proptest::string::string_regex("[a-zé日@. ]{0,255}").unwrap().prop_map(|text| Atom::new(text).unwrap())
+}
+
+fn leaf() -> impl Strategy<Value = Term> {
+    prop_oneof![
+        any_atom().prop_map(Term::Atom),
+        any::<i64>().prop_map(Term::Int),
+        (-300_i64..300).prop_map(Term::Int),
+        any::<[u64; 5]>().prop_map(|words| {
+            let value: BigInt = words.iter().fold(BigInt::from(1), |sum, word| sum * u64::MAX + word);
+            Term::Big(Box::new(value))
+        }),
+        any::<f64>().prop_filter_map("finite", |value| Float::new(value).ok().map(Term::Float)),
+        proptest::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| Term::Binary(bytes.into())),
+        (proptest::collection::vec(any::<u8>(), 1..9), 1_u8..8)
+            .prop_map(|(b, tail)| Term::Bits(Box::new((b.into(), tail)))),
+        (any_atom(), any::<[u32; 3]>()).prop_map(|(node, [id, serial, creation])| Term::from(Pid {
+            node,
+            id,
+            serial,
+            creation
+        })),
+        (any_atom(), any::<u64>(), any::<u32>()).prop_map(|(node, id, creation)| Term::Port(Box::new(Port {
+            node,
+            id,
+            creation
+        }))),
+        (any_atom(), any::<u32>(), proptest::collection::vec(any::<u32>(), 1..6))
+            .prop_map(|(node, creation, words)| Term::from(Reference::new(node, creation, &words).unwrap())),
+    ]
+}
+
+fn any_term() -> impl Strategy<Value = Term> {
+    leaf().prop_recursive(4, 64, 8, |inner| {
+        let many = proptest::collection::vec(inner.clone(), 0..8);
+        prop_oneof![
+            many.clone().prop_map(Term::List),
+            many.prop_map(Term::Tuple),
+            (proptest::collection::vec(inner.clone(), 1..4), leaf())
+                .prop_filter("a tail", |(_, tail)| !matches!(tail, Term::List(_)))
+                .prop_map(|list| Term::Improper(Box::new(list))),
+            proptest::collection::vec((inner.clone(), inner), 0..6)
+                .prop_map(|pairs| Term::Map(pairs.into_iter().collect::<Map>())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded_to_the_same_term(term in any_term()) {
+        let bytes = encoded(&term);
+        prop_assert_eq!(budget::check(&bytes, AMPLE), Ok(bytes.len()));
+        prop_assert_eq!(decode(&bytes), Ok(term));
+    }
+
+    #[test]
+    fn bytes_that_pass_the_budget_are_decoded_and_no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        let mut bytes = bytes;
+        bytes.insert(0, 131);
+        holds_for(&Bytes::from(bytes))?;
+    }
+
+    #[test]
+    fn mutated_terms_that_pass_the_budget_are_decoded(
+        which in any::<prop::sample::Index>(),
+        places in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let all = vectors("otp27");
+        let mut bytes = which.get(&all).1.to_vec();
+        for (place, value) in places {
+            let at = place.index(bytes.len());
+            bytes[at] = value;
+        }
+        holds_for(&Bytes::from(bytes))?;
+    }
+}
+
+/// Where the budget check passes, `decode` gives a term (or finds a key twice), and the term can be sent.
+fn holds_for(bytes: &Bytes) -> Result<(), TestCaseError> {
+    if let Ok(length) = budget::check(bytes, AMPLE) {
+        match decode(&bytes.slice(..length)) {
+            Ok(term) => prop_assert_eq!(decode(&encoded(&term)), Ok(term)),
+            Err(e) => prop_assert!(matches!(e, DecodeError::DuplicateKey { .. }), "{}", e),
+        }
+    } else {
+        prop_assert!(decode(bytes).is_err());
+    }
+    Ok(())
+}
