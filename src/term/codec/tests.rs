@@ -38,7 +38,7 @@ fn terms_of_real_nodes_come_back_as_the_same_bytes() {
                 assert!(matches!(decode(&bytes), Err(DecodeError::Tag { tag: 80, .. })), "{release} {name}");
                 continue;
             }
-            if name == "deep_list_1000" {
+            if name.starts_with("deep_") {
                 assert_eq!(decode(&bytes), Err(DecodeError::Depth { limit: MAX_DEPTH }), "{release} {name}");
                 continue;
             }
