@@ -34,12 +34,18 @@ fn terms_of_real_nodes_come_back_as_the_same_bytes() {
     for release in ["otp25", "otp27", "otp29"] {
         let mut same = 0;
         for (name, bytes) in vectors(release) {
-            if name.starts_with("compressed") {
-                assert!(matches!(decode(&bytes), Err(DecodeError::Tag { tag: 80, .. })), "{release} {name}");
-                continue;
-            }
-            if name.starts_with("deep_") {
-                assert_eq!(decode(&bytes), Err(DecodeError::Depth { limit: MAX_DEPTH }), "{release} {name}");
+            let refused = match name.as_str() {
+                "compressed_binary" | "compressed_nested" => Some(DecodeError::Tag { tag: 80, at: 1 }),
+                "deep_list_1000" | "deep_tuple_1000" => Some(DecodeError::Depth { limit: MAX_DEPTH }),
+                "atom_minor0_old_tags" => Some(DecodeError::Tag { tag: 99, at: 11 }),
+                _ => None,
+            };
+            if let Some(error) = refused {
+                assert_eq!(
+                    (budget::check(&bytes, AMPLE), decode(&bytes)),
+                    (Err(error), Err(error)),
+                    "{release} {name}"
+                );
                 continue;
             }
             assert_eq!(budget::check(&bytes, AMPLE), Ok(bytes.len()), "{release} {name}");
@@ -47,7 +53,7 @@ fn terms_of_real_nodes_come_back_as_the_same_bytes() {
             let again = encoded(&term);
             assert_eq!(decode(&again).as_ref(), Ok(&term), "{release} {name}");
             // OTP 25 still writes atoms in Latin-1 with term_to_binary/1.
-            if release != "otp25" {
+            if release != "otp25" && name != "atom_minor1_latin1" {
                 assert_eq!(again, bytes, "{release} {name}");
             }
             same += 1;
