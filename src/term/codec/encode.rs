@@ -165,18 +165,9 @@ fn put_pid(pid: &Pid, out: &mut Vec<u8>) -> Result<(), EncodeError> {
 }
 
 fn put_port(port: &Port, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    match u32::try_from(port.id) {
-        Ok(id) => {
-            out.push(tag::NEW_PORT);
-            put_atom(&port.node, out)?;
-            out.extend_from_slice(&id.to_be_bytes());
-        }
-        Err(_) => {
-            out.push(tag::V4_PORT);
-            put_atom(&port.node, out)?;
-            out.extend_from_slice(&port.id.to_be_bytes());
-        }
-    }
+    out.push(tag::V4_PORT);
+    put_atom(&port.node, out)?;
+    out.extend_from_slice(&port.id.to_be_bytes());
     out.extend_from_slice(&port.creation.to_be_bytes());
     Ok(())
 }
