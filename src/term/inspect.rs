@@ -1,16 +1,276 @@
-//! Printing terms as Elixir does.
-use super::Term;
+//! Printing terms as Elixir's `inspect` does, to a bounded length.
+
+use std::fmt::{self, Write};
+
+use super::{Map, Term, elixir};
+
+/// Most characters that `Debug` of a term prints.
+const DEBUG_CHARACTERS: usize = 2_000;
+
 /// A term to print.
-pub struct Inspect<'a>(&'a Term);
+pub struct Inspect<'a> {
+    term: &'a Term,
+    characters: usize,
+}
+
 impl<'a> Inspect<'a> {
-    /// Prints `term`.
+    /// Prints `term`, at most some thousand characters of it.
     pub fn new(term: &'a Term) -> Self {
-        Self(term)
+        Self { term, characters: DEBUG_CHARACTERS }
+    }
+
+    /// The text of `term`, cut with `...` after so many characters.
+    pub fn short(term: &'a Term, characters: usize) -> String {
+        Self { term, characters }.to_string()
+    }
+
+    /// An atom as Elixir writes it.
+    pub fn atom(text: &str) -> String {
+        atom_text(text)
     }
 }
-impl std::fmt::Display for Inspect<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let _ = self.0;
-        f.write_str("...")
+
+impl fmt::Display for Inspect<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Bounded { f, left: self.characters, full: false };
+        match write_term(&mut out, self.term) {
+            Err(_) if out.full => f.write_str("..."),
+            result => result,
+        }
+    }
+}
+
+/// Stops printing when enough was printed: a term of megabytes costs no more than its head.
+struct Bounded<'a, 'b> {
+    f: &'a mut fmt::Formatter<'b>,
+    left: usize,
+    full: bool,
+}
+
+impl Write for Bounded<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if self.left == 0 {
+                self.full = true;
+                return Err(fmt::Error);
+            }
+            self.left -= 1;
+            self.f.write_char(character)?;
+        }
+        Ok(())
+    }
+}
+
+fn write_term(out: &mut Bounded<'_, '_>, term: &Term) -> fmt::Result {
+    match term {
+        Term::Atom(atom) => out.write_str(&atom_text(atom.as_str())),
+        Term::Int(value) => write!(out, "{value}"),
+        Term::Big(value) => write!(out, "{value}"),
+        Term::Float(value) => write!(out, "{:?}", value.get()),
+        Term::Binary(bytes) => write_binary(out, bytes),
+        Term::Bits(bits) => {
+            let (bytes, tail) = &**bits;
+            out.write_str("<<")?;
+            for (i, byte) in bytes.iter().enumerate() {
+                let last = i + 1 == bytes.len();
+                let separator = if i > 0 { ", " } else { "" };
+                match last {
+                    true => write!(out, "{separator}{}::size({tail})", byte >> (8 - tail))?,
+                    false => write!(out, "{separator}{byte}")?,
+                }
+            }
+            out.write_str(">>")
+        }
+        Term::Pid(pid) => write!(out, "#PID<{}.{}.{}>", pid.node, pid.id, pid.serial),
+        Term::Port(port) => write!(out, "#Port<{}.{}>", port.node, port.id),
+        Term::Ref(reference) => {
+            write!(out, "#Reference<{}", reference.node)?;
+            reference.words().iter().rev().try_for_each(|word| write!(out, ".{word}"))?;
+            out.write_char('>')
+        }
+        Term::List(elements) => write_list(out, elements),
+        Term::Improper(list) => {
+            out.write_char('[')?;
+            write_separated(out, &list.0, write_term)?;
+            out.write_str(" | ")?;
+            write_term(out, &list.1)?;
+            out.write_char(']')
+        }
+        Term::Tuple(elements) => {
+            out.write_char('{')?;
+            write_separated(out, elements, write_term)?;
+            out.write_char('}')
+        }
+        Term::Map(map) => write_map(out, map),
+        Term::Fun(_) => out.write_str("#Function<>"),
+    }
+}
+
+fn write_separated<'t, T: 't>(
+    out: &mut Bounded<'_, '_>,
+    items: impl IntoIterator<Item = &'t T>,
+    write: impl Fn(&mut Bounded<'_, '_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    for (i, item) in items.into_iter().enumerate() {
+        if i > 0 {
+            out.write_str(", ")?;
+        }
+        write(out, item)?;
+    }
+    Ok(())
+}
+
+fn write_list(out: &mut Bounded<'_, '_>, elements: &[Term]) -> fmt::Result {
+    let printable = |e: &Term| matches!(e, Term::Int(9 | 10 | 13 | 32..=126));
+    if !elements.is_empty() && elements.iter().all(printable) {
+        let code = |e: &Term| match e {
+            Term::Int(code) => u8::try_from(*code).ok().map(char::from),
+            _ => None,
+        };
+        out.write_str("~c")?;
+        return write_quoted(out, &elements.iter().filter_map(code).collect::<String>());
+    }
+    let pair = |element: &Term| match element.as_tuple() {
+        Some([Term::Atom(_), _]) => true,
+        _ => false,
+    };
+    out.write_char('[')?;
+    if !elements.is_empty() && elements.iter().all(pair) {
+        write_separated(out, elements, |out, element| match element.as_tuple() {
+            Some([key, value]) => write_pair(out, key, value),
+            _ => Ok(()),
+        })?;
+    } else {
+        write_separated(out, elements, write_term)?;
+    }
+    out.write_char(']')
+}
+
+fn write_map(out: &mut Bounded<'_, '_>, map: &Map) -> fmt::Result {
+    let module = map.get_atom(elixir::STRUCT).and_then(Term::as_atom);
+    if let Some(time) = elixir::date_time_text(map) {
+        return write!(out, "~U[{time}]");
+    }
+    out.write_char('%')?;
+    if let Some(module) = module {
+        out.write_str(module.strip_prefix("Elixir.").unwrap_or(module))?;
+    }
+    out.write_char('{')?;
+    let shown = map.iter().filter(|(key, _)| module.is_none() || !key.is_atom(elixir::STRUCT));
+    write_separated(out, shown, |out, (key, value)| write_pair(out, key, value))?;
+    out.write_char('}')
+}
+
+fn write_pair(out: &mut Bounded<'_, '_>, key: &Term, value: &Term) -> fmt::Result {
+    match key {
+        Term::Atom(atom) => {
+            let text = atom_text(atom.as_str());
+            match text.strip_prefix(':') {
+                Some(bare) => write!(out, "{bare}: ")?,
+                None if matches!(text.as_str(), "nil" | "true" | "false") => write!(out, "{text}: ")?,
+                None => write!(out, "{text} => ")?,
+            }
+        }
+        key => {
+            write_term(out, key)?;
+            out.write_str(" => ")?;
+        }
+    }
+    write_term(out, value)
+}
+
+fn write_binary(out: &mut Bounded<'_, '_>, bytes: &[u8]) -> fmt::Result {
+    let text = std::str::from_utf8(bytes).ok();
+    match text.filter(|text| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\x1b'))) {
+        Some(text) => write_quoted(out, text),
+        None => {
+            out.write_str("<<")?;
+            write_separated(out, bytes, |out, byte| write!(out, "{byte}"))?;
+            out.write_str(">>")
+        }
+    }
+}
+
+fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    for character in text.chars() {
+        match character {
+            '"' => out.write_str("\\\"")?,
+            '\\' => out.write_str("\\\\")?,
+            '\n' => out.write_str("\\n")?,
+            '\r' => out.write_str("\\r")?,
+            '\t' => out.write_str("\\t")?,
+            '\x1b' => out.write_str("\\e")?,
+            '#' => out.write_char('#')?,
+            c => out.write_char(c)?,
+        }
+    }
+    out.write_char('"')
+}
+
+fn atom_text(text: &str) -> String {
+    if matches!(text, "nil" | "true" | "false") {
+        return text.to_owned();
+    }
+    if let Some(alias) = text.strip_prefix("Elixir.").filter(|rest| rest.split('.').all(is_alias)) {
+        return alias.to_owned();
+    }
+    if is_plain(text) {
+        return format!(":{text}");
+    }
+    let mut quoted = String::from(":");
+    // Writing to a String does not fail.
+    write_quoted(&mut quoted, text).unwrap_or_default();
+    quoted
+}
+
+fn is_alias(part: &str) -> bool {
+    part.starts_with(|c: char| c.is_ascii_uppercase()) && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+fn is_plain(text: &str) -> bool {
+    let body = text.strip_suffix(['?', '!']).unwrap_or(text);
+    body.starts_with(|c: char| c.is_lowercase() || c == '_')
+        && body.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '@')
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::term::{Float, atom, binary, charlist, keyword, list, map, tuple};
+
+    #[test]
+    fn prints_as_elixir_does() {
+        let cases = [
+            (atom("ok"), ":ok"),
+            (Term::NIL, "nil"),
+            (atom("Elixir.Otturnaut.AppState"), "Otturnaut.AppState"),
+            (atom("with space@x"), ":\"with space@x\""),
+            (atom("in_use?"), ":in_use?"),
+            (binary("a \"b\"\n"), "\"a \\\"b\\\"\\n\""),
+            (Term::Binary(Bytes::from_static(&[0, 255])), "<<0, 255>>"),
+            (Term::Bits(Box::new((Bytes::from_static(&[255, 128]), 1))), "<<255, 1::size(1)>>"),
+            (Term::Float(Float::new(1.5).unwrap()), "1.5"),
+            (charlist("hi"), "~c\"hi\""),
+            (list([]), "[]"),
+            (list([Term::Int(1), atom("a")]), "[1, :a]"),
+            (keyword([("a", Term::Int(1)), ("B", Term::NIL)]), "[a: 1, \"B\": nil]"),
+            (tuple([Term::OK, Term::Int(5)]), "{:ok, 5}"),
+            (map([("a", Term::Int(1))]), "%{a: 1}"),
+            (Term::Map([(binary("k"), Term::Int(1))].into_iter().collect()), "%{\"k\" => 1}"),
+            (map([("__struct__", atom("Elixir.Range")), ("first", Term::Int(1))]), "%Range{first: 1}"),
+            (Term::Improper(Box::new((vec![Term::Int(1)], atom("t")))), "[1 | :t]"),
+        ];
+        for (term, text) in cases {
+            assert_eq!(Inspect::new(&term).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_large_term_is_cut() {
+        let large = list((0..1_000_000).map(Term::Int));
+        assert_eq!(Inspect::short(&large, 10), "[0, 1, 2, ...");
     }
 }
