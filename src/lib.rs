@@ -9,8 +9,14 @@
 //! Two legs, joined in [`api`] alone: [`node`] on [`term`] speaks Erlang and knows no deployments; `deploy`, `watch`,
 //! `build` and `apps` on [`host`] know deployments and speak no Erlang. `tests/layering.rs` holds who may import whom.
 
+pub mod cli;
+pub mod config;
 pub mod limits;
 pub mod secret;
+pub mod shutdown;
+pub mod telemetry;
+
+pub mod agent;
 
 pub mod term;
 

@@ -1,3 +1,7 @@
 //! The `otturnaut` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    otturnaut::cli::run().into()
+}

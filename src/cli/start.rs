@@ -1,0 +1,63 @@
+//! `otturnaut start`: the agent in the foreground.
+
+use super::ExitCode;
+use crate::config::Config;
+use crate::shutdown::Shutdown;
+use crate::{agent, telemetry};
+
+/// The environment, as `help start` shows it.
+pub(super) const ENVIRONMENT: &str = "\
+Environment:
+  RELEASE_NODE           required: name@host of this outpost
+  RELEASE_COOKIE         required: the cluster's cookie (or RELEASE_COOKIE_FILE, a file that holds it)
+  RELEASE_DISTRIBUTION   name or sname, if the host does not tell
+  MISSION_CONTROL_HOST   host, or name@host, of Mission Control; the agent connects and stays connected
+  CONTAINER_SOCKET       the container engine's API socket [/var/run/docker.sock]
+  CADDY_ADMIN_URL        Caddy's admin API [http://127.0.0.1:2019]
+  OTTURNAUT_HTTP_PORT    what Caddy listens on for the applications [80]
+  OTTURNAUT_HTTPS_PORT   [443]
+  OTTURNAUT_AUTO_HTTPS   false for development [true]
+  OTTURNAUT_PORT_RANGE   host ports for applications [10000-20000]
+  OTTURNAUT_DATA_DIR     [/data if it exists, else $XDG_STATE_HOME/otturnaut]
+  OTTURNAUT_DIST_PORT    fixed port for connections of the cluster [any]
+  OTTURNAUT_DIST_BIND    address to listen on for them [all]
+  ERL_EPMD_PORT          [4369]
+  OTTURNAUT_LOG          a level, or target=level,... [info]
+  OTTURNAUT_LOG_FORMAT   text or json [text]";
+
+/// Worker threads: calls are short and what is long waits for others; more threads only cost memory on small servers.
+const WORKERS: usize = 2;
+
+pub(super) fn run() -> ExitCode {
+    let config = match Config::from_env() {
+        Ok(config) => config,
+        Err(e) => return complain(&format!("{e}"), ExitCode::Usage),
+    };
+    if let Err(e) = telemetry::start(config.log.clone(), config.log_format) {
+        return complain(&format!("cannot start logging: {e}"), ExitCode::Failure);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve(config))) {
+        Ok(()) => ExitCode::Ok,
+        Err(e) => {
+            tracing::error!("{e:#}");
+            ExitCode::Failure
+        }
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let shutdown = Shutdown::default();
+    tokio::select! {
+        result = agent::run(config, shutdown.clone()) => result,
+        signals = shutdown.on_signals() => Ok(signals?),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn complain(text: &str, code: ExitCode) -> ExitCode {
+    for line in text.lines() {
+        eprintln!("otturnaut: {line}");
+    }
+    code
+}
