@@ -1,0 +1,92 @@
+//! A runner: the process that runs one command and streams its output.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Request, result, too_many};
+use crate::api::Api;
+use crate::host::{Batch, CommandResult, Line, Stream};
+use crate::limits;
+use crate::node::{Context, Node, Raise};
+use crate::term::{Pid, Term, atom, tuple};
+
+/// A runner that was started for a call. Dropped before its result came, it ends the runner.
+pub(super) struct Started {
+    node: Node,
+    caller: Pid,
+    runner: Pid,
+    result: oneshot::Receiver<CommandResult>,
+    attached: bool,
+}
+
+impl Started {
+    /// The runner alone, which then goes on by itself.
+    pub(super) fn detach(mut self) -> Pid {
+        self.attached = false;
+        self.runner.clone()
+    }
+
+    /// Waits for the result.
+    pub(super) async fn result(mut self) -> Term {
+        let result = (&mut self.result).await;
+        self.attached = false;
+        result.map_or_else(|_| result::crashed(), |result| result::encode(&result))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.attached {
+            self.node.exit(&self.caller, &self.runner, atom("shutdown"));
+        }
+    }
+}
+
+pub(super) fn start(api: &Arc<Api>, context: &Context, request: Request) -> Result<Started, Raise> {
+    let seat = api.runners.seat().ok_or_else(too_many)?;
+    let (give, result) = oneshot::channel();
+    let (node, api) = (context.node.clone(), api.clone());
+    let runner = context.node.spawn(("Elixir.Otturnaut.Command.Runner", "run", 3), move |this| {
+        let _ = seat.set(this.clone());
+        async move {
+            let _seat = seat;
+            let result = run(&api, &node, &this, request).await;
+            // A caller that is gone wants no result.
+            give.send(result).unwrap_or_default();
+            atom("normal")
+        }
+    });
+    Ok(Started { node: context.node.clone(), caller: context.this.clone(), runner, result, attached: true })
+}
+
+async fn run(api: &Api, node: &Node, this: &Pid, request: Request) -> CommandResult {
+    let Request { command, subscriber } = request;
+    let Some(subscriber) = subscriber else { return api.host.processes.run(command, None).await };
+    let (lines, received) = mpsc::channel(limits::OUTPUT_BATCHES);
+    let run = api.host.processes.run(command, Some(lines));
+    let (result, ()) = tokio::join!(run, forward(node, this, &subscriber, received));
+    let done = tuple([atom("command_done"), Term::from(this.clone()), result::encode(&result)]);
+    // Nobody left to tell is no failure of the command.
+    node.send(this, &subscriber, done).await.unwrap_or_default();
+    result
+}
+
+/// Sends lines as they come, until there are no more or nobody is left to take them.
+pub(in crate::api) async fn forward(node: &Node, this: &Pid, subscriber: &Pid, mut lines: mpsc::Receiver<Batch>) {
+    while let Some(batch) = lines.recv().await {
+        let messages = batch.into_iter().map(|line| output(this, line)).collect();
+        if node.send_all(this, subscriber, messages).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// `{:command_output, pid, {:stdout | :stderr, line}}`.
+fn output(this: &Pid, line: Line) -> Term {
+    let stream = match line.stream {
+        Stream::Stdout => atom("stdout"),
+        Stream::Stderr => atom("stderr"),
+    };
+    tuple([atom("command_output"), Term::from(this.clone()), tuple([stream, Term::Binary(line.text)])])
+}

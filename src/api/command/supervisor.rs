@@ -1,0 +1,102 @@
+//! `Otturnaut.Command.Supervisor`: who runs commands now.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::limits;
+use crate::node::{Context, GenServer, Raise};
+use crate::term::{Pid, Term, atom, keyword, list, tuple};
+
+/// The runners. Clones share them.
+#[derive(Clone, Default)]
+pub(in crate::api) struct Supervisor(Arc<Mutex<Seats>>);
+
+#[derive(Default)]
+struct Seats {
+    next: u64,
+    taken: BTreeMap<u64, Arc<OnceLock<Pid>>>,
+}
+
+/// A runner's place; given back when it is dropped.
+pub(super) struct Seat {
+    supervisor: Supervisor,
+    number: u64,
+    pid: Arc<OnceLock<Pid>>,
+}
+
+impl Seat {
+    /// Whose place it is.
+    pub(super) fn set(&self, pid: Pid) -> Result<(), Pid> {
+        self.pid.set(pid)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.supervisor.seats().taken.remove(&self.number);
+    }
+}
+
+impl Supervisor {
+    /// A place for one more runner, if there is one.
+    pub(super) fn seat(&self) -> Option<Seat> {
+        let mut seats = self.seats();
+        if seats.taken.len() >= limits::RUNNERS {
+            return None;
+        }
+        seats.next += 1;
+        let (number, pid) = (seats.next, Arc::new(OnceLock::new()));
+        seats.taken.insert(number, pid.clone());
+        Some(Seat { supervisor: self.clone(), number, pid })
+    }
+
+    /// Whether a process is one of the runners.
+    pub(super) fn holds(&self, pid: &Pid) -> bool {
+        self.pids().contains(pid)
+    }
+
+    fn pids(&self) -> Vec<Pid> {
+        self.seats().taken.values().filter_map(|pid| pid.get().cloned()).collect()
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `Task.Supervisor` and `DynamicSupervisor` ask their supervisor.
+impl GenServer for Supervisor {
+    fn call(&self, context: &Context, request: &Term) -> Result<Option<Term>, Raise> {
+        let child = |pid: Pid| {
+            let modules = list([atom("Elixir.Otturnaut.Command.Runner")]);
+            tuple([atom("undefined"), Term::from(pid), atom("worker"), modules])
+        };
+        if request.is_atom("which_children") {
+            return Ok(Some(list(self.pids().into_iter().map(child))));
+        }
+        if request.is_atom("count_children") {
+            let count = Term::from(self.pids().len());
+            let counts = [("specs", count.clone()), ("active", count.clone()), ("supervisors", 0.into()), ("workers", count)];
+            return Ok(Some(crate::term::map(counts)));
+        }
+        match request.as_tuple() {
+            Some([verb, Term::Pid(pid)]) if verb.is_atom("terminate_child") => {
+                let known = self.holds(pid);
+                if known {
+                    context.node.exit(&context.this, pid, atom("shutdown"));
+                }
+                let missing = || tuple([atom("error"), atom("not_found")]);
+                Ok(Some(if known { Term::OK } else { missing() }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn state(&self) -> Term {
+        keyword([("children", list(self.pids().into_iter().map(Term::from)))])
+    }
+
+    fn module(&self) -> &'static str {
+        "Elixir.Otturnaut.Command.Supervisor"
+    }
+}

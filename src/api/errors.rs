@@ -1,0 +1,59 @@
+//! The errors of the host, as Elixir gets them.
+
+use crate::host::{ProxyError, RuntimeError};
+use crate::term::{Atom, Term, atom, binary, elixir, tuple};
+
+use super::json;
+
+/// An engine's error.
+pub(super) fn runtime(error: &RuntimeError) -> Term {
+    match error {
+        RuntimeError::NotFound { .. } => atom("not_found"),
+        RuntimeError::NoPort { .. } => atom("no_port_mapping"),
+        RuntimeError::Http { status, body, .. } => {
+            tuple([atom("http_error"), Term::from(*status), json::to_term(body)])
+        }
+        // A struct of the HTTP library that the agent's forerunner used; its callers match on it.
+        RuntimeError::Transport { reason, .. } => {
+            elixir::exception("Elixir.Req.TransportError", [("reason", posix(reason))])
+        }
+        RuntimeError::Build { reason, .. } => tuple([atom("build_error"), binary(reason.as_str())]),
+        RuntimeError::File { reason, .. } => tuple([atom("file_read_error"), posix(reason)]),
+        RuntimeError::Answer { reason, .. } => tuple([atom("invalid_response"), binary(reason.as_str())]),
+    }
+}
+
+/// Caddy's error.
+pub(super) fn proxy(error: &ProxyError) -> Term {
+    match error {
+        ProxyError::Unavailable { .. } => atom("caddy_unavailable"),
+        ProxyError::Timeout { .. } => atom("timeout"),
+        ProxyError::RequestFailed { .. } => atom("request_failed"),
+        ProxyError::NotFound { .. } => atom("not_found"),
+        ProxyError::UnexpectedStatus { status, body } => {
+            tuple([atom("unexpected_status"), Term::from(*status), json::to_term(body)])
+        }
+    }
+}
+
+/// A POSIX name as an atom.
+pub(super) fn posix(name: &str) -> Term {
+    Atom::new(name).map_or(atom("unknown"), Term::Atom)
+}
+
+/// A reason of the system as the atom Erlang has for it.
+pub(super) fn io(error: &std::io::Error) -> Term {
+    use std::io::ErrorKind;
+    atom(match error.kind() {
+        ErrorKind::NotFound => "enoent",
+        ErrorKind::PermissionDenied => "eacces",
+        ErrorKind::AlreadyExists => "eexist",
+        ErrorKind::NotADirectory => "enotdir",
+        ErrorKind::IsADirectory => "eisdir",
+        ErrorKind::DirectoryNotEmpty => "eexist",
+        ErrorKind::StorageFull => "enospc",
+        ErrorKind::ReadOnlyFilesystem => "erofs",
+        ErrorKind::InvalidInput => "einval",
+        _ => "eio",
+    })
+}

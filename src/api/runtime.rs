@@ -1,0 +1,168 @@
+//! `Otturnaut.Runtime.Docker` and `Otturnaut.Runtime.Podman`: the engines, the same functions for both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use super::args::{arg, ok_or, ok_value_or, opts};
+use super::command::forward;
+use super::{Api, errors};
+use crate::apps::labels;
+use crate::host::{
+    BuildImage, Container, ContainerSpec, ContainerStatus, Runtime, RuntimeError, RuntimeKind, RuntimeTarget,
+};
+use crate::limits;
+use crate::node::{CallResult, Context, Module, Raise};
+use crate::secret::Secret;
+use crate::term::read::{Fields, ReadError, Reader};
+use crate::term::{Term, atom, binary, list, map};
+
+/// How long a container gets between SIGTERM and SIGKILL, as `docker stop` has it.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// The modules of the engines.
+pub(super) const MODULES: [(&str, RuntimeKind); 2] =
+    [("Elixir.Otturnaut.Runtime.Docker", RuntimeKind::Docker), ("Elixir.Otturnaut.Runtime.Podman", RuntimeKind::Podman)];
+
+type Body = fn(Arc<dyn Runtime>, Context, Vec<Term>) -> BoxFuture<'static, CallResult>;
+
+/// Name, arguments without and with `opts`, what it does.
+const FUNCTIONS: [(&str, usize, Body); 7] = [
+    ("list_apps", 0, |runtime, _, _| Box::pin(list_apps(runtime))),
+    ("stop", 1, |runtime, _, args| Box::pin(stop(runtime, args))),
+    ("remove", 1, |runtime, _, args| Box::pin(remove(runtime, args))),
+    ("status", 1, |runtime, _, args| Box::pin(status(runtime, args))),
+    ("get_port", 1, |runtime, _, args| Box::pin(get_port(runtime, args))),
+    ("load_image", 1, |runtime, _, args| Box::pin(load_image(runtime, args))),
+    ("build_image", 2, |runtime, context, args| Box::pin(build_image(runtime, context, args))),
+];
+
+pub(super) fn module(api: &Arc<Api>, (name, kind): (&'static str, RuntimeKind)) -> Module {
+    let mut module = Module::new(name);
+    for (function, arity, body) in FUNCTIONS {
+        let api = api.clone();
+        module = module.waiting(function, arity..=arity + 1, move |context, args| {
+            let runtime = opts(&args, arity).and_then(|opts| runtime(&api, kind, &opts));
+            async move { body(runtime?, context, args).await }
+        });
+    }
+    let api = api.clone();
+    module.waiting("start", 1..=1, move |_, args| {
+        let request = start_request(&api, kind, &arg(&args, 0, "opts"));
+        async move {
+            let (runtime, spec) = request?;
+            ok_value_or(runtime.start(&spec).await, binary, |e| errors::runtime(&e))
+        }
+    })
+}
+
+/// The engine that a module's name and its options mean.
+pub(super) fn target(runtime: &Reader<'_>, opts: Option<&Fields<'_>>) -> Result<RuntimeTarget, ReadError> {
+    let kind = runtime.choice(&MODULES)?;
+    let socket = opts.map(|opts| opts.read("socket", |socket| socket.path())).transpose()?.flatten();
+    Ok(RuntimeTarget { kind, socket })
+}
+
+fn runtime(api: &Api, kind: RuntimeKind, opts: &Fields<'_>) -> Result<Arc<dyn Runtime>, ReadError> {
+    let socket = opts.read("socket", |socket| socket.path())?;
+    Ok(api.host.runtimes.runtime(&RuntimeTarget { kind, socket }))
+}
+
+fn name(args: &[Term]) -> Result<String, Raise> {
+    Ok(arg(args, 0, "name").name()?.to_owned())
+}
+
+fn start_request(
+    api: &Api,
+    kind: RuntimeKind,
+    request: &Reader<'_>,
+) -> Result<(Arc<dyn Runtime>, ContainerSpec), ReadError> {
+    let fields = request.fields()?;
+    let env = fields.read("env", |env| env.variables())?.unwrap_or_default();
+    let spec = ContainerSpec {
+        name: fields.required("name")?.name()?.to_owned(),
+        image: fields.required("image")?.name()?.to_owned(),
+        container_port: fields.required("container_port")?.port()?,
+        port: fields.required("port")?.port()?,
+        env: env.into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),
+        labels: BTreeMap::new(),
+    };
+    Ok((runtime(api, kind, &fields)?, spec))
+}
+
+/// The containers of applications: those with the agent's label, and those that its forerunner named.
+async fn list_apps(runtime: Arc<dyn Runtime>) -> CallResult {
+    let encode = |containers: Vec<Container>| list(containers.iter().filter_map(app));
+    ok_value_or(runtime.list(&[]).await, encode, |e| errors::runtime(&e))
+}
+
+fn app(container: &Container) -> Option<Term> {
+    let id = labels::app_id(container)?;
+    Some(map([
+        ("id", binary(id)),
+        ("container_id", binary(container.id.as_str())),
+        ("container_name", binary(container.name.as_str())),
+        ("status", status_term(container.status)),
+        ("image", binary(container.image.as_str())),
+        ("port", Term::from(container.port)),
+    ]))
+}
+
+fn status_term(status: ContainerStatus) -> Term {
+    atom(match status {
+        ContainerStatus::Running => "running",
+        ContainerStatus::Stopped => "stopped",
+        ContainerStatus::Unknown => "unknown",
+    })
+}
+
+async fn stop(runtime: Arc<dyn Runtime>, args: Vec<Term>) -> CallResult {
+    ok_or(runtime.stop(&name(&args)?, STOP_GRACE).await, |e| errors::runtime(&e))
+}
+
+async fn remove(runtime: Arc<dyn Runtime>, args: Vec<Term>) -> CallResult {
+    ok_or(runtime.remove(&name(&args)?).await, |e| errors::runtime(&e))
+}
+
+async fn status(runtime: Arc<dyn Runtime>, args: Vec<Term>) -> CallResult {
+    let status = match runtime.inspect(&name(&args)?).await {
+        Err(RuntimeError::NotFound { .. }) => Ok(atom("not_found")),
+        found => found.map(|container| status_term(container.status)),
+    };
+    ok_value_or(status, |status| status, |e| errors::runtime(&e))
+}
+
+async fn get_port(runtime: Arc<dyn Runtime>, args: Vec<Term>) -> CallResult {
+    let name = name(&args)?;
+    let container = runtime.inspect(&name).await;
+    let port = container.and_then(|container| container.port.ok_or(RuntimeError::NoPort { name }));
+    ok_value_or(port, Term::from, |e| errors::runtime(&e))
+}
+
+async fn load_image(runtime: Arc<dyn Runtime>, args: Vec<Term>) -> CallResult {
+    let archive = arg(&args, 0, "tar_path").path()?;
+    ok_value_or(runtime.load_image(&archive).await, binary, |e| errors::runtime(&e))
+}
+
+async fn build_image(runtime: Arc<dyn Runtime>, context: Context, args: Vec<Term>) -> CallResult {
+    let opts = opts(&args, 2)?;
+    let dockerfile = opts.read("dockerfile", |file| Ok(file.name()?.to_owned()))?;
+    let build = BuildImage {
+        context: arg(&args, 0, "dir").path()?,
+        dockerfile: dockerfile.unwrap_or_else(|| "Dockerfile".to_owned()),
+        tag: arg(&args, 1, "tag").name()?.to_owned(),
+        build_args: opts.read("build_args", |args| args.variables())?.unwrap_or_default(),
+    };
+    let built = match opts.read("subscriber", |pid| pid.pid())? {
+        None => runtime.build_image(&build, None).await,
+        Some(subscriber) => {
+            let (lines, received) = mpsc::channel(limits::OUTPUT_BATCHES);
+            let build = runtime.build_image(&build, Some(lines));
+            tokio::join!(build, forward(&context.node, &context.this, &subscriber, received)).0
+        }
+    };
+    ok_value_or(built, |()| binary(build.tag.as_str()), |e| errors::runtime(&e))
+}
