@@ -96,7 +96,7 @@ fn app_id<'a>(args: &'a [Term]) -> Result<&'a str, ReadError> {
 }
 
 fn put(state: &AppState, args: &[Term]) -> CallResult {
-    let id = app_id(args)?.to_owned();
+    let id = app_id(args)?;
     let entry = decode(&arg(args, 1, "app"))?;
     match state.put(id, entry) {
         Ok(()) => Ok(Term::OK),

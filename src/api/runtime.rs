@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::args::{arg, ok_or, ok_value_or, opts};
 use super::command::forward;
 use super::{Api, errors};
-use crate::apps::labels;
+use crate::apps::Labels;
 use crate::host::{
     BuildImage, Container, ContainerSpec, ContainerStatus, Runtime, RuntimeError, RuntimeKind, RuntimeTarget,
 };
@@ -61,14 +61,17 @@ pub(super) fn module(api: &Arc<Api>, (name, kind): (&'static str, RuntimeKind)) 
 
 /// The engine that a module's name and its options mean.
 pub(super) fn target(runtime: &Reader<'_>, opts: Option<&Fields<'_>>) -> Result<RuntimeTarget, ReadError> {
-    let kind = runtime.choice(&MODULES)?;
+    with_socket(runtime.choice(&MODULES)?, opts)
+}
+
+/// The engine of that kind, at the socket of the options if they name one.
+pub(super) fn with_socket(kind: RuntimeKind, opts: Option<&Fields<'_>>) -> Result<RuntimeTarget, ReadError> {
     let socket = opts.map(|opts| opts.read("socket", |socket| socket.path())).transpose()?.flatten();
     Ok(RuntimeTarget { kind, socket })
 }
 
 fn runtime(api: &Api, kind: RuntimeKind, opts: &Fields<'_>) -> Result<Arc<dyn Runtime>, ReadError> {
-    let socket = opts.read("socket", |socket| socket.path())?;
-    Ok(api.host.runtimes.runtime(&RuntimeTarget { kind, socket }))
+    Ok(api.host.runtimes.runtime(&with_socket(kind, Some(opts))?))
 }
 
 fn name(args: &[Term]) -> Result<String, Raise> {
@@ -100,7 +103,10 @@ async fn list_apps(runtime: Arc<dyn Runtime>) -> CallResult {
 }
 
 fn app(container: &Container) -> Option<Term> {
-    let id = labels::app_id(container)?;
+    // Those of the agent's forerunner carry no labels; of its name only the first part is sure.
+    let labelled = Labels::read(&container.labels).map(|labels| labels.app_id);
+    let named = || Some(container.name.strip_prefix("otturnaut-")?.rsplit_once('-')?.0.to_owned());
+    let id = labelled.or_else(named)?;
     Some(map([
         ("id", binary(id)),
         ("container_id", binary(container.id.as_str())),

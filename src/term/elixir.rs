@@ -1,7 +1,5 @@
 //! Elixir's structs as terms: exceptions and `DateTime`.
 
-use std::time::SystemTime;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -35,10 +33,9 @@ pub fn runtime_error(message: impl Into<String>) -> Term {
     exception("Elixir.RuntimeError", [("message", binary(message))])
 }
 
-/// A `%DateTime{}` in UTC with microseconds. A time outside the years -9999 to 9999 becomes the nearest within.
-pub fn date_time(time: SystemTime) -> Term {
-    let timestamp = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
-    let utc = TimeZone::UTC.to_datetime(timestamp);
+/// A `%DateTime{}` in UTC with microseconds.
+pub fn date_time(time: Timestamp) -> Term {
+    let utc = TimeZone::UTC.to_datetime(time);
     let microsecond = i64::from(utc.subsec_nanosecond() / 1_000);
     structure(
         "Elixir.DateTime",
@@ -82,13 +79,11 @@ pub(super) fn date_time_text(time: &Map) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
     use super::*;
 
     #[test]
     fn a_time_becomes_a_date_time_in_utc_with_microseconds() {
-        let time = date_time(UNIX_EPOCH + Duration::from_micros(1_768_472_430_123_456));
+        let time = date_time(Timestamp::from_microsecond(1_768_472_430_123_456).unwrap());
         assert_eq!(format!("{time:?}"), "~U[2026-01-15 10:20:30.123456Z]");
     }
 
@@ -102,6 +97,6 @@ mod tests {
         let bytes: Vec<u8> =
             (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect();
         let theirs = crate::term::codec::decode(&bytes.into()).unwrap();
-        assert_eq!(date_time(UNIX_EPOCH + Duration::from_micros(1_768_472_430_123_456)), theirs);
+        assert_eq!(date_time(Timestamp::from_microsecond(1_768_472_430_123_456).unwrap()), theirs);
     }
 }

@@ -75,11 +75,15 @@ async fn run(api: &Api, node: &Node, this: &Pid, request: Request) -> CommandRes
 /// Sends lines as they come, until there are no more or nobody is left to take them.
 pub(in crate::api) async fn forward(node: &Node, this: &Pid, subscriber: &Pid, mut lines: mpsc::Receiver<Batch>) {
     while let Some(batch) = lines.recv().await {
-        let messages = batch.into_iter().map(|line| output(this, line)).collect();
-        if node.send_all(this, subscriber, messages).await.is_err() {
+        if node.send_all(this, subscriber, output_messages(this, batch)).await.is_err() {
             return;
         }
     }
+}
+
+/// The messages of a batch of lines.
+pub(in crate::api) fn output_messages(this: &Pid, batch: Batch) -> Vec<Term> {
+    batch.into_iter().map(|line| output(this, line)).collect()
 }
 
 /// `{:command_output, pid, {:stdout | :stderr, line}}`.

@@ -1,11 +1,9 @@
 //! `%Otturnaut.Deployment{}`: its keys, its defaults, building it as `struct!/2` does.
 
-use std::time::SystemTime;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 
 use crate::api::args::arg;
+use crate::deploy::{self, generate_id};
 use crate::node::{CallResult, Module, Raise};
 use crate::term::elixir::{self, STRUCT, date_time};
 use crate::term::read::Reader;
@@ -22,9 +20,6 @@ const EMPTY: [&str; 11] = [
     "id", "app_id", "image", "container_port", "port", "container_name", "container_id", "previous_container_name",
     "previous_port", "error", "started_at",
 ];
-
-/// Random bytes of an id: 8 characters of URL-safe base64.
-const ID_BYTES: usize = 6;
 
 /// The functions that only build and change the struct.
 pub(super) fn add_to(module: Module) -> Module {
@@ -54,7 +49,7 @@ fn new(attrs: &Reader<'_>) -> CallResult {
     let fields = attrs.fields()?;
     let mut deployment = defaults();
     if !fields.keys().any(|key| key == "id") {
-        put(&mut deployment, "id", binary(URL_SAFE_NO_PAD.encode(rand::random::<[u8; ID_BYTES]>())));
+        put(&mut deployment, "id", binary(generate_id()));
     }
     for key in fields.keys() {
         let value = fields.get(key).map_or(Term::NIL, |value| value.term().clone());
@@ -86,11 +81,11 @@ fn unknown(key: &crate::term::Atom, deployment: Map) -> Raise {
 fn container_name(deployment: &Reader<'_>) -> CallResult {
     let fields = deployment.fields()?;
     let [app_id, id] = [fields.required("app_id")?.name()?, fields.required("id")?.name()?];
-    Ok(binary(format!("otturnaut-{app_id}-{id}")))
+    Ok(binary(deploy::container_name(app_id, id)))
 }
 
 fn mark(deployment: &Reader<'_>, status: &'static str, error: Option<&Term>) -> CallResult {
-    let mut changes = vec![("status", atom(status)), ("completed_at", date_time(SystemTime::now()))];
+    let mut changes = vec![("status", atom(status)), ("completed_at", date_time(Timestamp::now()))];
     changes.extend(error.map(|error| ("error", error.clone())));
     Ok(changed(deployment, changes)?)
 }

@@ -1,0 +1,109 @@
+//! `Otturnaut.Build`: images from repositories.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::args::{arg, error, ok, opts};
+use super::command::output_messages;
+use super::{Api, errors, git, runtime};
+use crate::build::{self, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, GitError};
+use crate::host::RuntimeKind;
+use crate::limits;
+use crate::node::{CallResult, Context, Module, Raise};
+use crate::secret::Secret;
+use crate::term::read::{Fields, ReadError, Reader};
+use crate::term::{Pid, Term, atom, binary, tuple};
+
+/// How long a build may take if `timeout` does not say.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+const STEPS: [(BuildStep, &str); 4] = [
+    (BuildStep::Cloning, "cloning"),
+    (BuildStep::Building, "building"),
+    (BuildStep::Complete, "complete"),
+    (BuildStep::Cleanup, "cleanup"),
+];
+
+pub(super) fn module(api: &Arc<Api>) -> Module {
+    let api = api.clone();
+    Module::new("Elixir.Otturnaut.Build")
+        .waiting("run", 2..=3, move |context, args| run(api.clone(), context, args))
+        .immediate("image_tag", 2..=2, |_, args| {
+            let [app_id, commit] = [arg(args, 0, "app_id").name()?, arg(args, 1, "commit").name()?];
+            Ok(binary(build::image_tag(app_id, commit)))
+        })
+}
+
+async fn run(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
+    let app_id = arg(&args, 0, "app_id").name()?;
+    let source = source(&arg(&args, 1, "config"))?;
+    let opts = opts(&args, 2)?;
+    let options = options(&opts)?;
+    let built = match opts.read("subscriber", |pid| pid.pid())? {
+        None => api.build.run(app_id, &source, &options, None).await,
+        Some(subscriber) => {
+            let (progress, received) = mpsc::channel(limits::PROGRESS_QUEUE);
+            let run = api.build.run(app_id, &source, &options, Some(progress));
+            tokio::join!(run, forward(&context, &subscriber, received)).0
+        }
+    };
+    match built {
+        Ok(tag) => Ok(ok(binary(tag))),
+        Err(e) => failure(&e).map(error),
+    }
+}
+
+fn source(config: &Reader<'_>) -> Result<BuildSource, ReadError> {
+    let fields = config.fields()?;
+    let text = |value: Reader<'_>| Ok(value.name()?.to_owned());
+    Ok(BuildSource {
+        repo_url: Secret::new(fields.required("repo_url")?.secret().name()?.to_owned()),
+        git_ref: fields.read("ref", text)?.unwrap_or_else(|| "main".to_owned()),
+        dockerfile: fields.read("dockerfile", text)?.unwrap_or_else(|| "Dockerfile".to_owned()),
+        build_args: fields.read("build_args", |args| args.variables())?.unwrap_or_default(),
+        ssh_key: fields.read("ssh_key", |key| key.path())?,
+        submodules: git::submodules(&fields)?,
+    })
+}
+
+fn options(opts: &Fields<'_>) -> Result<BuildOptions, ReadError> {
+    let timeout = match opts.read("timeout", |timeout| timeout.timeout())? {
+        Some(timeout) => timeout,
+        None => Some(TIMEOUT),
+    };
+    let runtime_opts = opts.read("runtime_opts", |opts| opts.fields())?;
+    let runtime = match opts.given("runtime") {
+        Some(module) => runtime::target(&module, runtime_opts.as_ref())?,
+        None => runtime::with_socket(RuntimeKind::Docker, runtime_opts.as_ref())?,
+    };
+    Ok(BuildOptions { timeout, runtime })
+}
+
+async fn forward(context: &Context, subscriber: &Pid, mut progress: mpsc::Receiver<BuildProgress>) {
+    while let Some(progress) = progress.recv().await {
+        let messages = match progress {
+            BuildProgress::Output(batch) => output_messages(&context.this, batch),
+            BuildProgress::Step { step, message } => {
+                let name = STEPS.iter().find(|(s, _)| *s == step).map_or("building", |(_, name)| name);
+                vec![tuple([atom("build_progress"), atom(name), binary(message)])]
+            }
+        };
+        if context.node.send_all(&context.this, subscriber, messages).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn failure(error: &BuildError) -> Result<Term, Raise> {
+    Ok(match error {
+        BuildError::AppId(invalid) => return Err(Raise::argument(invalid.to_string())),
+        BuildError::Clone { source: GitError::Refused { what, value, why }, .. } => {
+            return Err(git::refused(what, value, why));
+        }
+        BuildError::Clone { source, .. } => tuple([atom("clone_failed"), git::reason(source)]),
+        BuildError::Build { source, .. } => tuple([atom("build_failed"), errors::runtime(source)]),
+        BuildError::Timeout { .. } => tuple([atom("build_failed"), atom("timeout")]),
+    })
+}
