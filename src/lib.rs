@@ -23,3 +23,11 @@ pub mod term;
 pub mod node;
 
 pub mod host;
+
+pub mod apps;
+
+pub mod build;
+
+pub mod watch;
+
+pub mod deploy;

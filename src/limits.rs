@@ -28,3 +28,23 @@ pub const OUTPUT_BATCHES: usize = 4;
 
 /// Progress reports of a job under way to its subscriber.
 pub const PROGRESS_QUEUE: usize = 32;
+
+// ---- applications ---------------------------------------------------------------------------------------------------
+
+/// Most applications whose state is kept: far above what one server runs, so that a caller in a loop cannot fill memory.
+pub const APPS: usize = 10_000;
+
+/// Most bytes that the state of all applications takes together (an estimate), for the same reason.
+pub const APP_STATE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Longest application id or deployment id, in bytes: container names are host names inside, of 63 bytes at most for
+/// many resolvers, but engines take more; file names of logs end at 255 with both ids in them.
+pub const NAME_BYTES: usize = 100;
+
+// ---- health ---------------------------------------------------------------------------------------------------------
+
+/// Attempts of a deploy's health check when the call says nothing (api: 10).
+pub const HEALTH_ATTEMPTS: u32 = 10;
+
+/// Time between two of them when the call says nothing (api: 1000 ms).
+pub const HEALTH_INTERVAL: Duration = Duration::from_secs(1);

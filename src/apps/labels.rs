@@ -1,0 +1,62 @@
+//! The labels that say what a container is, so that nothing is ever guessed from its name.
+
+use std::collections::BTreeMap;
+
+/// On every container of the agent, with the value `true`.
+pub const MANAGED: &str = "otturnaut.managed";
+
+const APP_ID: &str = "otturnaut.app_id";
+const DEPLOYMENT_ID: &str = "otturnaut.deployment_id";
+const DOMAINS: &str = "otturnaut.domains";
+const CONTAINER_PORT: &str = "otturnaut.container_port";
+
+/// What the labels of one of the agent's containers say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// The application.
+    pub app_id: String,
+    /// The deployment that started it.
+    pub deployment_id: String,
+    /// The host names that lead to the application.
+    pub domains: Vec<String>,
+    /// The port that the application listens on inside.
+    pub container_port: u16,
+}
+
+impl Labels {
+    /// As an engine takes them.
+    pub fn write(&self) -> BTreeMap<String, String> {
+        let pairs = [
+            (MANAGED, "true".to_owned()),
+            (APP_ID, self.app_id.clone()),
+            (DEPLOYMENT_ID, self.deployment_id.clone()),
+            (DOMAINS, self.domains.join(",")),
+            (CONTAINER_PORT, self.container_port.to_string()),
+        ];
+        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// What a container's labels say; `None` if it is not one of the agent's.
+    pub fn read(labels: &BTreeMap<String, String>) -> Option<Self> {
+        let text = |name| labels.get(name).cloned();
+        if labels.get(MANAGED).is_none_or(|value| value != "true") {
+            return None;
+        }
+        Some(Self {
+            app_id: text(APP_ID).filter(|id| !id.is_empty())?,
+            deployment_id: text(DEPLOYMENT_ID)?,
+            domains: text(DOMAINS)?.split(',').filter(|d| !d.is_empty()).map(str::to_owned).collect(),
+            container_port: labels.get(CONTAINER_PORT)?.parse().ok()?,
+        })
+    }
+
+    /// What an engine is asked for to find all containers of the agent.
+    pub fn all() -> Vec<String> {
+        vec![format!("{MANAGED}=true")]
+    }
+
+    /// What an engine is asked for to find the containers of one application.
+    pub fn of_app(app_id: &str) -> Vec<String> {
+        vec![format!("{MANAGED}=true"), format!("{APP_ID}={app_id}")]
+    }
+}

@@ -1,0 +1,80 @@
+//! Ports of this machine for applications.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::host::Network;
+
+/// Every port of the range is allocated or listened on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no port between {first} and {last} is free")]
+pub struct Exhausted {
+    /// First port of the range.
+    pub first: u16,
+    /// Last port of the range.
+    pub last: u16,
+}
+
+/// Gives out ports. Clones share it; every call answers at once.
+#[derive(Clone)]
+pub struct PortManager {
+    range: RangeInclusive<u16>,
+    network: Arc<dyn Network>,
+    taken: Arc<Mutex<BTreeSet<u16>>>,
+}
+
+impl PortManager {
+    /// A manager of the ports in `range`, both ends included.
+    pub fn new(range: RangeInclusive<u16>, network: Arc<dyn Network>) -> Self {
+        Self { range, network, taken: Arc::default() }
+    }
+
+    /// Allocates a random port of the range that neither is allocated nor has a listener on this machine.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn allocate(&self) -> Result<u16, Exhausted> {
+        let mut taken = self.lock();
+        let (first, last) = (*self.range.start(), *self.range.end());
+        let exhausted = Exhausted { first, last };
+        if first > last {
+            return Err(exhausted);
+        }
+        let start = rand::random_range(first..=last);
+        // From a random port on and round once, so that a full range is found full in one walk.
+        let port = (start..=last).chain(first..start).find(|p| !taken.contains(p) && self.network.port_is_free(*p));
+        let port = port.ok_or(exhausted)?;
+        taken.insert(port);
+        Ok(port)
+    }
+
+    /// Marks a port as allocated that something of ours has already, of whatever range.
+    pub fn claim(&self, port: u16) {
+        self.lock().insert(port);
+    }
+
+    /// Gives a port back; one that was not allocated stays so.
+    pub fn release(&self, port: u16) {
+        self.lock().remove(&port);
+    }
+
+    /// Whether the port is allocated.
+    pub fn in_use(&self, port: u16) -> bool {
+        self.lock().contains(&port)
+    }
+
+    /// All allocated ports in ascending order.
+    pub fn list_allocated(&self) -> Vec<u16> {
+        self.lock().iter().copied().collect()
+    }
+
+    /// First and last port of the range.
+    pub fn range(&self) -> (u16, u16) {
+        (*self.range.start(), *self.range.end())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<u16>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,112 @@
+//! Source trees from git repositories.
+
+use std::path::PathBuf;
+
+use tokio_util::task::TaskTracker;
+
+use crate::host::{CommandEnd, Host};
+
+/// What of a repository is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitOptions {
+    /// Branch, tag or commit.
+    pub git_ref: String,
+    /// How many commits of history; all if none is given.
+    pub depth: Option<u32>,
+    /// Private key for ssh.
+    pub ssh_key: Option<PathBuf>,
+    /// Whether submodules are fetched too.
+    pub submodules: bool,
+}
+
+impl Default for GitOptions {
+    /// The newest commit of `main`.
+    fn default() -> Self {
+        Self { git_ref: "main".to_owned(), depth: Some(1), ssh_key: None, submodules: false }
+    }
+}
+
+/// A source tree on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Where it lies. Whoever has it removes it.
+    pub path: PathBuf,
+    /// The id of its commit.
+    pub commit: String,
+}
+
+/// Why there is no source tree. Its directory is gone. Credentials of the url are taken out of all texts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GitError {
+    /// The argument cannot be meant; nothing was run.
+    #[error("{what} {value:?} is refused: {why}")]
+    Refused {
+        /// Which argument (`url`, `ref`).
+        what: &'static str,
+        /// What came, without credentials.
+        value: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The repository could not be fetched.
+    #[error("git could not clone the repository")]
+    CloneFailed {
+        /// How git ended.
+        end: CommandEnd,
+        /// What it said.
+        output: String,
+    },
+    /// The repository has no such branch, tag or commit, or its submodules could not be had.
+    #[error("git could not check out the ref")]
+    CheckoutFailed {
+        /// How git ended.
+        end: CommandEnd,
+        /// What it said.
+        output: String,
+    },
+    /// No directory could be made.
+    #[error("no source directory could be made: {reason}")]
+    MkdirFailed {
+        /// A POSIX name in lower case (`enospc`, `eacces`).
+        reason: String,
+    },
+    /// The id of the commit could not be read.
+    #[error("git could not tell the commit")]
+    GetCommitHashFailed {
+        /// How git ended.
+        end: CommandEnd,
+        /// What it said.
+        output: String,
+    },
+}
+
+/// Fetches source trees.
+#[derive(Clone)]
+pub struct Git {
+    host: Host,
+    tasks: TaskTracker,
+}
+
+impl Git {
+    /// Fetches by the host's git; what is left of a broken clone is removed by tasks of `tasks`.
+    pub fn new(host: Host, tasks: TaskTracker) -> Self {
+        Self { host, tasks }
+    }
+
+    /// Clones `url` at a ref. A directory is left only by success; a dropped future leaves none.
+    ///
+    /// # Errors
+    /// See [`GitError`].
+    pub async fn clone_at(&self, url: &str, options: &GitOptions) -> Result<Source, GitError> {
+        let _ = (url, options, &self.host, &self.tasks);
+        unimplemented!()
+    }
+
+    /// Removes a source directory; fine if it is gone already.
+    ///
+    /// # Errors
+    /// The path is none of the agent's source directories, or the system refuses.
+    pub async fn cleanup(&self, path: &std::path::Path) -> std::io::Result<()> {
+        self.host.files.remove_source_dir(path).await
+    }
+}

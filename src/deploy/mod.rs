@@ -1,0 +1,11 @@
+//! Deployments: putting a version of an application in place, and taking it away.
+
+mod deployment;
+mod engine;
+mod error;
+mod progress;
+
+pub use deployment::{Deployment, HealthPolicy, HealthProbe, Status, container_name, generate_id, route_id};
+pub use engine::{DeployFailure, Deployed, Engine, EngineSettings, ExecuteOptions, UndeployRequest};
+pub use error::{DeployError, UndeployError};
+pub use progress::{DeployStep, Progress, UndeployStep};

@@ -1,0 +1,7 @@
+//! Whether applications are well.
+
+mod health;
+mod ready;
+
+pub use health::{Check, ExpectedStatus, Retry, Verdict, check, check_with_retry};
+pub use ready::{NotReady, Readiness, ReadyProbe, wait_ready};
