@@ -17,6 +17,7 @@ pub mod shutdown;
 pub mod telemetry;
 
 pub mod agent;
+pub mod api;
 
 pub mod term;
 

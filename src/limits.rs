@@ -26,6 +26,9 @@ pub const COMMAND_OUTPUT_BYTES: usize = 1024 * 1024;
 /// Batches of output lines under way between a command's pipe and its subscriber: a slow subscriber stops the pipe.
 pub const OUTPUT_BATCHES: usize = 4;
 
+/// Commands that run at once for callers: each is a process of the host and a few hundred KiB of buffers here.
+pub const RUNNERS: usize = 256;
+
 /// Progress reports of a job under way to its subscriber.
 pub const PROGRESS_QUEUE: usize = 32;
 

@@ -11,7 +11,7 @@ use super::runtime;
 use crate::apps::{AppEntry, AppState, AppStatus};
 use crate::node::{CallResult, Context, GenServer, Module, Raise};
 use crate::term::read::{ReadError, Reader};
-use crate::term::{Atom, Map, Term, atom, binary, codec, list, map, tuple};
+use crate::term::{Atom, Map, Term, atom, binary, codec, list, tuple};
 
 const NAME: &str = "Elixir.Otturnaut.AppState";
 
@@ -91,7 +91,7 @@ fn check_server(server: &Term) -> Result<(), Raise> {
     if named { Ok(()) } else { Err(Raise::Exit(tuple([atom("noproc"), server.clone()]))) }
 }
 
-fn app_id<'a>(args: &'a [Term]) -> Result<&'a str, ReadError> {
+fn app_id(args: &[Term]) -> Result<&str, ReadError> {
     arg(args, 0, "app_id").text()
 }
 
@@ -163,7 +163,8 @@ fn decode(app: &Reader<'_>) -> Result<AppEntry, ReadError> {
         rest: Bytes::new(),
     };
     let known = |key: &Term, value: &Term| {
-        let read = key.as_atom().is_some_and(|key| KNOWN.contains(&key) && (key != "runtime" || entry.runtime.is_some()));
+        let read =
+            key.as_atom().is_some_and(|key| KNOWN.contains(&key) && (key != "runtime" || entry.runtime.is_some()));
         read && !value.is_atom("nil")
     };
     let rest: Map = whole.iter().filter(|(key, value)| !known(key, value)).cloned().collect();
@@ -187,7 +188,8 @@ pub(super) fn encode(entry: &AppEntry) -> Term {
         _ => Map::new(),
     };
     let texts = |texts: &Vec<String>| list(texts.iter().map(|text| binary(text.as_str())));
-    let status = |status: AppStatus| STATUSES.iter().find(|(_, s)| *s == status).map_or(Term::NIL, |(name, _)| atom(name));
+    let status =
+        |status: AppStatus| STATUSES.iter().find(|(_, s)| *s == status).map_or(Term::NIL, |(name, _)| atom(name));
     let module = |kind| runtime::MODULES.iter().find(|(_, k)| *k == kind).map_or(Term::NIL, |(name, _)| atom(name));
     let known = [
         ("deployment_id", entry.deployment_id.as_deref().map(Term::from)),
@@ -205,10 +207,10 @@ pub(super) fn encode(entry: &AppEntry) -> Term {
     Term::Map(fields)
 }
 
-/// The state as `:sys.get_state` shows it, for tests of the shape.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::term::map;
 
     fn call(state: &AppState, verb: Verb, args: &[Term]) -> Term {
         verb(state, args).expect("the call is answered")

@@ -1,6 +1,6 @@
 //! The arguments of a call.
 
-use crate::node::{CallResult, Raise};
+use crate::node::CallResult;
 use crate::term::read::{Fields, ReadError, Reader};
 use crate::term::{Term, atom, tuple};
 
@@ -42,9 +42,4 @@ pub(super) fn ok_value_or<T, E>(
         Ok(given) => ok(value(given)),
         Err(e) => error(reason(e)),
     })
-}
-
-/// The error of a call that names an argument, what came and what is wanted.
-pub(super) fn refuse(reader: &Reader<'_>, wanted: &str) -> Raise {
-    Raise::from(reader.refuse(wanted))
 }

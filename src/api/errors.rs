@@ -47,10 +47,9 @@ pub(super) fn io(error: &std::io::Error) -> Term {
     atom(match error.kind() {
         ErrorKind::NotFound => "enoent",
         ErrorKind::PermissionDenied => "eacces",
-        ErrorKind::AlreadyExists => "eexist",
+        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => "eexist",
         ErrorKind::NotADirectory => "enotdir",
         ErrorKind::IsADirectory => "eisdir",
-        ErrorKind::DirectoryNotEmpty => "eexist",
         ErrorKind::StorageFull => "enospc",
         ErrorKind::ReadOnlyFilesystem => "erofs",
         ErrorKind::InvalidInput => "einval",

@@ -31,7 +31,8 @@ fn number_term(number: &Number) -> Term {
 /// # Errors
 /// The term holds a tuple, a pid or something else that JSON does not have.
 pub(super) fn from_term(reader: &Reader<'_>) -> Result<Value, ReadError> {
-    convert(reader.term()).ok_or_else(|| reader.refuse("a value that JSON has: maps, lists, strings, numbers, booleans"))
+    convert(reader.term())
+        .ok_or_else(|| reader.refuse("a value that JSON has: maps, lists, strings, numbers, booleans"))
 }
 
 fn convert(term: &Term) -> Option<Value> {
@@ -64,9 +65,13 @@ mod tests {
 
     #[test]
     fn json_comes_back_as_it_went() {
-        let value = serde_json::json!({"a": [1, 2.5, null, true], "b": {"c": "ж"}, "n": 18_446_744_073_709_551_615_u64});
+        let value =
+            serde_json::json!({"a": [1, 2.5, null, true], "b": {"c": "ж"}, "n": 18_446_744_073_709_551_615_u64});
         let term = to_term(&value);
-        assert_eq!(format!("{term:?}"), r#"%{"a" => [1, 2.5, nil, true], "b" => %{"c" => "ж"}, "n" => 18446744073709551615}"#);
+        assert_eq!(
+            format!("{term:?}"),
+            r#"%{"a" => [1, 2.5, nil, true], "b" => %{"c" => "ж"}, "n" => 18446744073709551615}"#
+        );
         let small = serde_json::json!({"a": [1, 2.5, null, true]});
         assert_eq!(from_term(&Reader::new("config", &to_term(&small))), Ok(small));
     }

@@ -49,7 +49,7 @@ impl GenServer for Server {
     }
 
     fn state(&self) -> Term {
-        let (low, high) = self.ports.range().into_inner();
+        let (low, high) = self.ports.range();
         let range = tuple([Term::from(low), Term::from(high)]);
         map([("range", range), ("allocated", list(self.ports.list_allocated().into_iter().map(Term::from)))])
     }
@@ -77,6 +77,6 @@ fn list_allocated(ports: &PortManager, _: &[Term]) -> CallResult {
 }
 
 fn get_range(ports: &PortManager, _: &[Term]) -> CallResult {
-    let (low, high) = ports.range().into_inner();
+    let (low, high) = ports.range();
     Ok(tuple([Term::from(low), Term::from(high)]))
 }

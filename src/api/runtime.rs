@@ -24,8 +24,10 @@ use crate::term::{Term, atom, binary, list, map};
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The modules of the engines.
-pub(super) const MODULES: [(&str, RuntimeKind); 2] =
-    [("Elixir.Otturnaut.Runtime.Docker", RuntimeKind::Docker), ("Elixir.Otturnaut.Runtime.Podman", RuntimeKind::Podman)];
+pub(super) const MODULES: [(&str, RuntimeKind); 2] = [
+    ("Elixir.Otturnaut.Runtime.Docker", RuntimeKind::Docker),
+    ("Elixir.Otturnaut.Runtime.Podman", RuntimeKind::Podman),
+];
 
 type Body = fn(Arc<dyn Runtime>, Context, Vec<Term>) -> BoxFuture<'static, CallResult>;
 
@@ -162,7 +164,7 @@ async fn build_image(runtime: Arc<dyn Runtime>, context: Context, args: Vec<Term
         tag: arg(&args, 1, "tag").name()?.to_owned(),
         build_args: opts.read("build_args", |args| args.variables())?.unwrap_or_default(),
     };
-    let built = match opts.read("subscriber", |pid| pid.pid())? {
+    let result = match opts.read("subscriber", |pid| pid.pid())? {
         None => runtime.build_image(&build, None).await,
         Some(subscriber) => {
             let (lines, received) = mpsc::channel(limits::OUTPUT_BATCHES);
@@ -170,5 +172,5 @@ async fn build_image(runtime: Arc<dyn Runtime>, context: Context, args: Vec<Term
             tokio::join!(build, forward(&context.node, &context.this, &subscriber, received)).0
         }
     };
-    ok_value_or(built, |()| binary(build.tag.as_str()), |e| errors::runtime(&e))
+    ok_value_or(result, |()| binary(build.tag.as_str()), |e| errors::runtime(&e))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A route: requests for `domains` go to `127.0.0.1:upstream_port`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,36 @@ pub struct Route {
     pub domains: Vec<String>,
     /// Port of the application on this machine.
     pub upstream_port: u16,
+}
+
+impl Route {
+    /// Caddy's own form of it.
+    pub fn to_config(&self) -> Value {
+        let upstreams = [json!({ "dial": format!("127.0.0.1:{}", self.upstream_port) })];
+        json!({
+            "@id": self.id,
+            "match": [{ "host": self.domains }],
+            "handle": [{ "handler": "reverse_proxy", "upstreams": upstreams }],
+        })
+    }
+
+    /// Reads Caddy's own form.
+    ///
+    /// # Errors
+    /// It is not the form of a route of this agent; the text says what is missing.
+    pub fn from_config(config: &Value) -> Result<Self, String> {
+        let id = config.get("@id").and_then(Value::as_str).ok_or("missing or invalid @id")?;
+        let hosts = config.pointer("/match/0/host").and_then(Value::as_array);
+        let hosts = hosts.and_then(|hosts| hosts.iter().map(|host| Some(host.as_str()?.to_owned())).collect());
+        let dial = config.pointer("/handle/0/upstreams/0/dial").and_then(Value::as_str);
+        let dial = dial.ok_or("missing or invalid handle.upstreams.dial")?;
+        let port = dial.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        Ok(Self {
+            id: id.to_owned(),
+            domains: hosts.ok_or("missing or invalid match.host")?,
+            upstream_port: port.ok_or_else(|| format!("could not parse port from dial: {dial}"))?,
+        })
+    }
 }
 
 /// Where Caddy is and what its server listens on.

@@ -84,7 +84,7 @@ async fn write(request: Write, how: ProxyWriter) -> CallResult {
 }
 
 fn proxy(api: &Api, args: &[Term], at: usize) -> Result<Arc<dyn Proxy>, ReadError> {
-    super::proxy(api, &opts(args, at)?)
+    super::from_opts(api, &opts(args, at)?)
 }
 
 /// A path of the admin API: `config/apps/http` or `id/my-route`.

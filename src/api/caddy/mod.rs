@@ -18,7 +18,7 @@ use crate::term::{Term, list};
 pub(super) fn module(api: &Arc<Api>) -> Module {
     let proxy = |api: &Arc<Api>| {
         let api = api.clone();
-        move |args: &[Term], at: usize| opts(args, at).and_then(|opts| self::proxy(&api, &opts))
+        move |args: &[Term], at: usize| opts(args, at).and_then(|opts| from_opts(&api, &opts))
     };
     let [health, add, remove, all, one] = [proxy(api), proxy(api), proxy(api), proxy(api), proxy(api)];
     Module::new("Elixir.Otturnaut.Caddy")
@@ -59,7 +59,7 @@ async fn list_routes(proxy: &dyn Proxy) -> CallResult {
 }
 
 /// The Caddy that the options name, over the configuration.
-fn proxy(api: &Api, opts: &Fields<'_>) -> Result<Arc<dyn Proxy>, ReadError> {
+fn from_opts(api: &Api, opts: &Fields<'_>) -> Result<Arc<dyn Proxy>, ReadError> {
     Ok(api.host.proxies.proxy(&settings(api, opts)?))
 }
 

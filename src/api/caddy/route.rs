@@ -13,9 +13,7 @@ const STRUCT: &str = "Elixir.Otturnaut.Caddy.Route";
 pub(in crate::api) fn module() -> Module {
     Module::new(STRUCT)
         .immediate("new", 3..=3, |_, args| new(args))
-        .immediate("to_caddy_config", 1..=1, |_, args| {
-            Ok(json::to_term(&read(&arg(args, 0, "route"))?.to_config()))
-        })
+        .immediate("to_caddy_config", 1..=1, |_, args| Ok(json::to_term(&read(&arg(args, 0, "route"))?.to_config())))
         .immediate("from_caddy_config", 1..=1, |_, args| {
             let config = json::from_term(&arg(args, 0, "config"))?;
             ok_value_or(Route::from_config(&config), |route| encode(&route), binary)

@@ -6,7 +6,7 @@ mod supervisor;
 
 pub(super) use result::{error_term, module as result_module};
 pub(super) use runner::{forward, output_messages};
-pub(super) use supervisor::Supervisor;
+pub use supervisor::Supervisor;
 
 use std::sync::Arc;
 use std::time::Duration;

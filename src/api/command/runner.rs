@@ -48,7 +48,7 @@ pub(super) fn start(api: &Arc<Api>, context: &Context, request: Request) -> Resu
     let (give, result) = oneshot::channel();
     let (node, api) = (context.node.clone(), api.clone());
     let runner = context.node.spawn(("Elixir.Otturnaut.Command.Runner", "run", 3), move |this| {
-        let _ = seat.set(this.clone());
+        seat.set(this.clone());
         async move {
             let _seat = seat;
             let result = run(&api, &node, &this, request).await;

@@ -9,7 +9,7 @@ use crate::term::{Pid, Term, atom, keyword, list, tuple};
 
 /// The runners. Clones share them.
 #[derive(Clone, Default)]
-pub(in crate::api) struct Supervisor(Arc<Mutex<Seats>>);
+pub struct Supervisor(Arc<Mutex<Seats>>);
 
 #[derive(Default)]
 struct Seats {
@@ -26,8 +26,8 @@ pub(super) struct Seat {
 
 impl Seat {
     /// Whose place it is.
-    pub(super) fn set(&self, pid: Pid) -> Result<(), Pid> {
-        self.pid.set(pid)
+    pub(super) fn set(&self, pid: Pid) {
+        self.pid.get_or_init(|| pid);
     }
 }
 
@@ -76,7 +76,8 @@ impl GenServer for Supervisor {
         }
         if request.is_atom("count_children") {
             let count = Term::from(self.pids().len());
-            let counts = [("specs", count.clone()), ("active", count.clone()), ("supervisors", 0.into()), ("workers", count)];
+            let counts =
+                [("specs", count.clone()), ("active", count.clone()), ("supervisors", 0.into()), ("workers", count)];
             return Ok(Some(crate::term::map(counts)));
         }
         match request.as_tuple() {

@@ -17,8 +17,17 @@ const REQUIRED: [&str; 4] = ["id", "app_id", "image", "container_port"];
 
 /// Keys that are `nil` unless given.
 const EMPTY: [&str; 11] = [
-    "id", "app_id", "image", "container_port", "port", "container_name", "container_id", "previous_container_name",
-    "previous_port", "error", "started_at",
+    "id",
+    "app_id",
+    "image",
+    "container_port",
+    "port",
+    "container_name",
+    "container_id",
+    "previous_container_name",
+    "previous_port",
+    "error",
+    "started_at",
 ];
 
 /// The functions that only build and change the struct.
