@@ -1,12 +1,91 @@
-//! The composition root.
+//! The composition root: builds host, stores and node, wires them, runs them until the end is asked for.
+
+use anyhow::Context as _;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{self, Api, Runners};
+use crate::apps::{AppState, PortManager};
+use crate::build::{Build, Git};
 use crate::config::Config;
+use crate::deploy::{Engine, EngineSettings};
+use crate::host::{self, Host, HostSettings, ProxySettings};
+use crate::limits;
+use crate::node::{Node, Settings};
 use crate::shutdown::Shutdown;
-/// Runs the agent until it is asked to end.
+
+/// Runs the agent until it is asked to end; then running deploys end or are undone within a bounded time.
 ///
 /// # Errors
-/// It could not start.
+/// The node could not start.
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
-    let _ = config;
+    host::install_crypto();
+    let tasks = TaskTracker::new();
+    let host = Host::real(host_settings(&config)).context("cannot use this machine")?;
+    let state = AppState::default();
+    let ports = PortManager::new((*config.port_range.start(), *config.port_range.end()), host.network.clone());
+    let engine = Engine::new(EngineSettings { host: host.clone(), state: state.clone(), ports: ports.clone() });
+    recover(&engine, &tasks).await;
+    let api = Api {
+        git: Git::new(host.clone(), tasks.clone()),
+        build: Build::new(host.clone(), tasks.clone()),
+        engine: engine.clone(),
+        runners: Runners::default(),
+        host,
+        state,
+        ports,
+    };
+    let face = api::face(api);
+    let node = Node::start(node_settings(&config, &shutdown), face.modules, face.servers).await?;
+    tracing::info!(node = %node.name(), version = env!("CARGO_PKG_VERSION"), "ready");
     shutdown.requested.cancelled().await;
+    tokio::select! {
+        () = end(&engine, &node, &tasks) => tracing::info!("ended"),
+        () = shutdown.forced.cancelled() => tracing::warn!("ended at once, nothing was waited for"),
+    }
     Ok(())
+}
+
+/// Rebuilds the state from the engines. One that does not answer soon goes on in the background: the node must be
+/// reachable then, all the more.
+async fn recover(engine: &Engine, tasks: &TaskTracker) {
+    let engine = engine.clone();
+    let recovery = tasks.spawn(async move { engine.recover().await });
+    if tokio::time::timeout(limits::RECOVERY_BEFORE_SERVING, recovery).await.is_err() {
+        tracing::warn!("a container engine is slow to answer; what runs there will be known when it does");
+    }
+}
+
+async fn end(engine: &Engine, node: &Node, tasks: &TaskTracker) {
+    engine.shutdown(limits::SHUTDOWN_GRACE).await;
+    node.shutdown(limits::SHUTDOWN_CALLS).await;
+    tasks.close();
+    if tokio::time::timeout(limits::SHUTDOWN_CALLS, tasks.wait()).await.is_err() {
+        tracing::warn!("some background work was cut off");
+    }
+}
+
+fn host_settings(config: &Config) -> HostSettings {
+    HostSettings {
+        container_socket: config.container_socket.clone(),
+        data_dir: config.data_dir.clone(),
+        proxy: ProxySettings {
+            base_url: config.caddy_admin_url.clone(),
+            http_port: config.http_port,
+            https_port: config.https_port,
+            disable_auto_https: !config.auto_https,
+        },
+    }
+}
+
+fn node_settings(config: &Config, shutdown: &Shutdown) -> Settings {
+    Settings {
+        name: config.node.clone(),
+        cookie: config.cookie.clone(),
+        epmd_port: config.epmd_port,
+        dist_port: config.dist_port,
+        dist_bind: config.dist_bind,
+        peer: config.mission_control.clone(),
+        application: ("otturnaut", env!("CARGO_PKG_VERSION")),
+        stop: shutdown.requested.clone(),
+    }
 }

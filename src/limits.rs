@@ -29,6 +29,15 @@ pub const OUTPUT_BATCHES: usize = 4;
 /// Commands that run at once for callers: each is a process of the host and a few hundred KiB of buffers here.
 pub const RUNNERS: usize = 256;
 
+/// How long the start waits for the engines to tell what runs, before the node serves without it.
+pub const RECOVERY_BEFORE_SERVING: Duration = Duration::from_secs(1);
+
+/// How long running deploys may take to end once the program was asked to; then they are undone.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(30);
+
+/// How long other calls and clean-ups may take to end after that.
+pub const SHUTDOWN_CALLS: Duration = Duration::from_secs(2);
+
 /// Progress reports of a job under way to its subscriber.
 pub const PROGRESS_QUEUE: usize = 32;
 

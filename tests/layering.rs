@@ -41,16 +41,16 @@ struct Source {
 }
 
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
+    let mut folders = vec![src.clone()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of src can be read") {
             let path = entry.expect("an entry can be read").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
-                let relative = path.strip_prefix(&root).expect("it is under src");
+                let relative = path.strip_prefix(&src).expect("it is under src");
                 let first = relative.components().next().expect("it has a name").as_os_str().to_string_lossy();
                 let room = first.trim_end_matches(".rs").to_owned();
                 let text = fs::read_to_string(&path).expect("a source can be read");

@@ -69,10 +69,8 @@ impl Walk<'_> {
             tag::SMALL_INTEGER => self.skip(1),
             tag::INTEGER => self.skip(4),
             tag::NIL => Ok(()),
-            tag::NEW_FLOAT => match f64::from_bits(self.cursor.u64()?).is_finite() {
-                true => Ok(()),
-                false => Err(DecodeError::Float { at }),
-            },
+            tag::NEW_FLOAT if f64::from_bits(self.cursor.u64()?).is_finite() => Ok(()),
+            tag::NEW_FLOAT => Err(DecodeError::Float { at }),
             tag if tag::is_atom(tag) => self.atom(tag, at),
             tag @ (tag::SMALL_BIG | tag::LARGE_BIG | tag::BINARY | tag::BIT_BINARY | tag::STRING) => self.flat(tag, at),
             tag @ (tag::NEW_PID | tag::NEW_PORT | tag::V4_PORT | tag::NEWER_REFERENCE) => self.identifier(tag, at),

@@ -74,9 +74,10 @@ fn write_term(out: &mut Bounded<'_, '_>, term: &Term) -> fmt::Result {
             for (i, byte) in bytes.iter().enumerate() {
                 let last = i + 1 == bytes.len();
                 let separator = if i > 0 { ", " } else { "" };
-                match last {
-                    true => write!(out, "{separator}{}::size({tail})", byte >> (8 - tail))?,
-                    false => write!(out, "{separator}{byte}")?,
+                if last {
+                    write!(out, "{separator}{}::size({tail})", byte >> (8 - tail))?;
+                } else {
+                    write!(out, "{separator}{byte}")?;
                 }
             }
             out.write_str(">>")
@@ -130,10 +131,7 @@ fn write_list(out: &mut Bounded<'_, '_>, elements: &[Term]) -> fmt::Result {
         out.write_str("~c")?;
         return write_quoted(out, &elements.iter().filter_map(code).collect::<String>());
     }
-    let pair = |element: &Term| match element.as_tuple() {
-        Some([Term::Atom(_), _]) => true,
-        _ => false,
-    };
+    let pair = |element: &Term| matches!(element.as_tuple(), Some([Term::Atom(_), _]));
     out.write_char('[')?;
     if !elements.is_empty() && elements.iter().all(pair) {
         write_separated(out, elements, |out, element| match element.as_tuple() {
@@ -181,14 +179,13 @@ fn write_pair(out: &mut Bounded<'_, '_>, key: &Term, value: &Term) -> fmt::Resul
 
 fn write_binary(out: &mut Bounded<'_, '_>, bytes: &[u8]) -> fmt::Result {
     let text = std::str::from_utf8(bytes).ok();
-    match text.filter(|text| text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\x1b'))) {
-        Some(text) => write_quoted(out, text),
-        None => {
-            out.write_str("<<")?;
-            write_separated(out, bytes, |out, byte| write!(out, "{byte}"))?;
-            out.write_str(">>")
-        }
+    let printable = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\x1b');
+    if let Some(text) = text.filter(|text| text.chars().all(printable)) {
+        return write_quoted(out, text);
     }
+    out.write_str("<<")?;
+    write_separated(out, bytes, |out, byte| write!(out, "{byte}"))?;
+    out.write_str(">>")
 }
 
 fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {

@@ -98,13 +98,11 @@ impl Map {
 
     /// Puts `value` under `key`; gives back what was there.
     pub fn insert(&mut self, key: Term, value: Term) -> Option<Term> {
-        match self.0.iter_mut().find(|(k, _)| *k == key) {
-            Some((_, old)) => Some(std::mem::replace(old, value)),
-            None => {
-                self.0.push((key, value));
-                None
-            }
+        if let Some((_, old)) = self.0.iter_mut().find(|(k, _)| *k == key) {
+            return Some(std::mem::replace(old, value));
         }
+        self.0.push((key, value));
+        None
     }
 
     /// Takes out what is under `key`.

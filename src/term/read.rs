@@ -32,6 +32,7 @@ pub struct Reader<'a> {
     secret: bool,
 }
 
+#[expect(clippy::missing_errors_doc, reason = "each fails where the term is not what its name says")]
 impl<'a> Reader<'a> {
     /// The argument `name`.
     pub fn new(name: &'static str, term: &'a Term) -> Self {
@@ -229,6 +230,7 @@ pub struct Fields<'a> {
     pairs: Vec<(&'a str, &'a Term)>,
 }
 
+#[expect(clippy::missing_errors_doc, reason = "each fails where the value is not what is asked for")]
 impl<'a> Fields<'a> {
     /// The value under `key`, `nil` too; the first one of a keyword list.
     pub fn get(&self, key: &str) -> Option<Reader<'a>> {
