@@ -60,3 +60,56 @@ pub const HEALTH_ATTEMPTS: u32 = 10;
 
 /// Time between two of them when the call says nothing (api: 1000 ms).
 pub const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+// ---- EPMD -----------------------------------------------------------------------------------------------------------
+
+/// Time for one request to EPMD and for one request to ours: it is on this machine or one hop away.
+pub const EPMD_REQUEST: Duration = Duration::from_secs(5);
+
+/// Connections that our EPMD holds: each registered node keeps one.
+pub const EPMD_CONNECTIONS: usize = 256;
+
+/// First pause before registering again at an EPMD that went away: a restart of it takes some milliseconds.
+pub const EPMD_FIRST_RETRY: Duration = Duration::from_millis(100);
+
+/// Longest such pause: so long the node may be impossible to find after EPMD came back.
+pub const EPMD_LAST_RETRY: Duration = Duration::from_secs(5);
+
+// ---- links ----------------------------------------------------------------------------------------------------------
+
+/// A tick goes out when nothing was written for so long: a quarter of the 60 s of `net_ticktime`, as BEAM nodes do.
+pub const TICK_AFTER: Duration = Duration::from_secs(15);
+
+/// A peer that was silent for so long is gone: what a BEAM node allows at most with its default `net_ticktime`.
+pub const SILENCE: Duration = Duration::from_secs(75);
+
+/// Bytes of streams that wait in a link: enough to keep a fast link busy, little enough for fifty slow ones.
+pub const LINK_STREAM_BYTES: usize = 1024 * 1024;
+
+/// Bytes of replies that wait in a link before it is read no further.
+pub const LINK_REPLY_BYTES: usize = 8 * 1024 * 1024;
+
+// ---- processes ------------------------------------------------------------------------------------------------------
+
+/// Calls and runners that run at once: each is a task with a few KiB of its own.
+pub const PROCESSES: usize = 10_000;
+
+/// Monitors and links of peers' processes on processes of this node: some hundred bytes each.
+pub const WATCHERS: usize = 100_000;
+
+// ---- connections ----------------------------------------------------------------------------------------------------
+
+/// Handshakes at once: strangers hold a socket and a few hundred bytes each, for the time of a handshake at most.
+pub const HANDSHAKES: usize = 64;
+
+/// Pause after the system refused to hand out a connection (no file descriptors, no memory).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A stranger's failures are logged once in so long.
+pub const FAILURE_LOG: Duration = Duration::from_secs(60);
+
+/// First pause before Mission Control is dialled again: a restart of it takes about so long.
+pub const DIAL_FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// Longest such pause: so long an outpost may stay away after Mission Control came back.
+pub const DIAL_LAST_RETRY: Duration = Duration::from_secs(30);
