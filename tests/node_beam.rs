@@ -280,19 +280,6 @@ async fn a_hidden_peer_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_that_asks_for_a_name_is_given_one() {
-    let epmd_port = free_port();
-    let node = start(settings(epmd_port)).await;
-    let script = format!(
-        "N = '{}', true = net_kernel:connect_node(N), 3 = rpc:call(N, 'Elixir.Trial', add, [1, 2]), \
-         true = node() =/= 'undefined@127.0.0.1', io:format(\"PASSED~n\"), halt().",
-        node.name()
-    );
-    Beam { name: "undefined@127.0.0.1".to_owned(), ..Beam::new(epmd_port) }.run_erlang(script).await;
-    node.shutdown(Duration::from_secs(1)).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_peer_that_comes_back_under_its_name_is_served_again() {
     let epmd_port = free_port();
     let node = start(settings(epmd_port)).await;

@@ -175,14 +175,6 @@ impl Beam {
     pub async fn run(&self, node: &Atom, script: &str) -> String {
         passed(self.command(node.as_str(), script)).await
     }
-
-    /// Runs a script of Erlang, which must print `PASSED`.
-    pub async fn run_erlang(&self, script: String) -> String {
-        let mut command = Command::new("erl");
-        command.args(["-noshell", "-name", &self.name, "-setcookie", &self.cookie, "-eval", &script]);
-        command.env("ERL_EPMD_PORT", self.epmd_port.to_string()).stdin(Stdio::null());
-        passed(command).await
-    }
 }
 
 async fn passed(mut command: Command) -> String {

@@ -83,6 +83,30 @@ async fn the_frames_are_those_of_real_nodes() {
     assert_eq!(peer.unwrap().name, "t@h");
 }
 
+#[tokio::test]
+async fn a_peer_that_asks_for_a_name_is_given_one_on_its_host() {
+    const NAME_ME: u64 = 1 << 33;
+    let (mut client, mut server) = duplex(4096);
+    let node = local("rust@127.0.0.1", "c");
+    let serving = async move { accept(&mut server, &node, |_| Verdict::Proceed).await };
+    let talking = async move {
+        let asked = message::name(flags::OURS | NAME_ME, 0, "10.0.0.7");
+        message::send(&mut client, &asked).await.unwrap();
+        let status = message::receive(&mut client).await.unwrap();
+        let length = usize::from(u16::from_be_bytes(status[7..9].try_into().unwrap()));
+        assert_eq!((&status[..7], status.len()), (b"snamed:".as_slice(), 9 + length + 4));
+        let challenge = message::receive(&mut client).await.unwrap();
+        let theirs = message::parse_challenge(&challenge).unwrap().challenge;
+        let answer = message::reply(7, digest(&Secret::new("c".to_owned()), theirs));
+        message::send(&mut client, &answer).await.unwrap();
+        message::receive(&mut client).await.unwrap();
+        String::from_utf8(status[9..9 + length].to_vec()).unwrap()
+    };
+    let (peer, given) = tokio::join!(serving, talking);
+    assert!(given.ends_with("@10.0.0.7"), "{given}");
+    assert_eq!(peer.unwrap().name.as_str(), given);
+}
+
 #[test]
 fn the_digest_is_that_of_real_nodes() {
     let recorded = [0x21, 0x62, 0x78, 0x25, 0x1d, 0xc8, 0x07, 0x93, 0x2c, 0x5c, 0x17, 0x03, 0x93, 0xc3, 0x96, 0x13];
