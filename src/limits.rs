@@ -99,3 +99,9 @@ pub const RECOVERY_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Durat
 
 /// Time for one git command: a large history over a slow line.
 pub const GIT: Duration = Duration::from_secs(600);
+
+/// Pauses before a source directory that could not be removed is tried again: a killed git may have written meanwhile.
+pub const REMOVAL_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+
+/// Time for clone and build of an image when the call says nothing (api: 600,000 ms).
+pub const BUILD: Duration = Duration::from_secs(600);
