@@ -49,6 +49,9 @@ pub const HEALTH_ATTEMPTS: u32 = 10;
 /// Time between two of them when the call says nothing (api: 1000 ms).
 pub const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Most time for a new version to become healthy, whatever a call says: a deploy holds its application's turn meanwhile.
+pub const HEALTH: Duration = Duration::from_secs(3600);
+
 /// Time for one HTTP answer or one connection when the call says nothing (the Elixir agent: 5000 ms).
 pub const PROBE: Duration = Duration::from_secs(5);
 
@@ -105,3 +108,6 @@ pub const REMOVAL_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::
 
 /// Time for clone and build of an image when the call says nothing (api: 600,000 ms).
 pub const BUILD: Duration = Duration::from_secs(600);
+
+/// Most that a call may ask for.
+pub const LONGEST_BUILD: Duration = Duration::from_secs(24 * 3600);

@@ -133,7 +133,7 @@ impl Build {
         progress: Option<mpsc::Sender<BuildProgress>>,
     ) -> Result<String, BuildError> {
         check_app_id(app_id)?;
-        let limit = options.timeout.unwrap_or(limits::BUILD);
+        let limit = options.timeout.unwrap_or(limits::BUILD).min(limits::LONGEST_BUILD);
         let deadline = Instant::now() + limit;
         let timed_out = || BuildError::Timeout { app_id: app_id.to_owned(), after: limit };
 

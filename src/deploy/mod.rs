@@ -17,3 +17,8 @@ pub use deployment::{Deployment, HealthPolicy, HealthProbe, Status, container_na
 pub use engine::{DeployFailure, Deployed, Engine, EngineSettings, ExecuteOptions, UndeployRequest};
 pub use error::{DeployError, UndeployError};
 pub use progress::{DeployStep, Progress, UndeployStep};
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,10 @@ impl Ours {
     fn runs(&self) -> bool {
         self.container.status == ContainerStatus::Running
     }
+
+    fn serves(&self, route: &Route) -> bool {
+        self.container.port == Some(route.upstream_port)
+    }
 }
 
 /// What is known of an application's route.
@@ -65,8 +69,8 @@ async fn recover_app(engine: &Inner, app_id: &str) {
     let routed = routed(engine, app_id).await;
     let Some(chosen) = choose(&ours, &routed) else { return };
     keep_state(engine, app_id, chosen);
-    match routed {
-        Routed::To(_) if complete && chosen.runs() => {
+    match &routed {
+        Routed::To(route) if complete && chosen.runs() && chosen.serves(route) => {
             // Only now is it certain which of them requests go to: the others were not switched to, or not removed yet.
             for other in ours.iter().filter(|one| one.container.id != chosen.container.id) {
                 remove(engine, other).await;
@@ -113,7 +117,7 @@ async fn routed(engine: &Inner, app_id: &str) -> Routed {
 /// The one that requests go to, else the newest that runs, else the newest.
 fn choose<'a>(ours: &'a [Ours], routed: &Routed) -> Option<&'a Ours> {
     let is_routed = |one: &Ours| match routed {
-        Routed::To(route) => one.container.port == Some(route.upstream_port),
+        Routed::To(route) => one.serves(route),
         Routed::Nowhere | Routed::Unknown => false,
     };
     ours.iter().max_by_key(|one| (is_routed(one), one.runs(), one.container.created))

@@ -42,7 +42,7 @@ impl Undeploy {
 
         self.tell(UndeployStep::RemoveRoutes, "Removing the route").await;
         if was_routed.is_err() {
-            drop(self.remove_route(entry.as_ref()).await);
+            self.remove_route(entry.as_ref()).await.unwrap_or_default();
         }
 
         self.tell(UndeployStep::ReleasePort, "Releasing the port").await;

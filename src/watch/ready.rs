@@ -65,7 +65,8 @@ pub struct NotReady {
 /// It exited, restarted, or the time was up.
 pub async fn wait_ready(host: &Host, readiness: &Readiness) -> Result<String, NotReady> {
     let not_ready = |reason| NotReady { container: readiness.container.clone(), reason };
-    let deadline = Instant::now() + readiness.within;
+    let deadline = Instant::now() + readiness.within.min(limits::HEALTH);
+    let longest = readiness.interval.max(limits::FIRST_PAUSE);
     let mut pause = limits::FIRST_PAUSE;
     let mut well_since = None;
     loop {
@@ -86,8 +87,8 @@ pub async fn wait_ready(host: &Host, readiness: &Readiness) -> Result<String, No
                 settled - now
             }
         };
-        sleep(pause.min(readiness.interval).min(wait)).await;
-        pause *= 2;
+        sleep(pause.min(wait)).await;
+        pause = pause.saturating_mul(2).min(longest);
     }
 }
 
