@@ -8,3 +8,6 @@ mod url;
 
 pub use git::{Git, GitError, GitOptions, Source};
 pub use image::{Build, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, image_tag};
+
+#[cfg(test)]
+mod tests;
