@@ -50,14 +50,14 @@ pub const HEALTH_ATTEMPTS: u32 = 10;
 pub const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Most time for a new version to become healthy, whatever a call says: a deploy holds its application's turn meanwhile.
-pub const HEALTH: Duration = Duration::from_secs(3600);
+pub const HEALTH: Duration = Duration::from_hours(1);
 
 /// Time for one HTTP answer or one connection when the call says nothing (the Elixir agent: 5000 ms).
 pub const PROBE: Duration = Duration::from_secs(5);
 
-/// First pause between two questions to a new version; each further one is twice as long, up to the interval. Most
-/// applications listen within a tenth of a second, and a question costs less than a millisecond.
-pub const FIRST_PAUSE: Duration = Duration::from_millis(25);
+/// First pause between two questions to a new version; each further one is twice as long, up to the interval. A small
+/// application listens within milliseconds, and a question costs about one.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a container must run without a restart to count as running: an application that fails at its start (no
 /// database, a missing variable) is gone within this.
@@ -79,7 +79,7 @@ pub const PROGRESS_WAIT: Duration = Duration::from_secs(1);
 pub const PORT_RETRIES: usize = 3;
 
 /// Time for a pull: a large image over a slow line.
-pub const PULL: Duration = Duration::from_secs(600);
+pub const PULL: Duration = Duration::from_mins(10);
 
 /// Time between the switch of a route and the stop of the old container: requests under way end (measured: 300 ms is
 /// enough for none to fail).
@@ -101,13 +101,13 @@ pub const RECOVERY_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Durat
 // ---- builds ---------------------------------------------------------------------------------------------------------
 
 /// Time for one git command: a large history over a slow line.
-pub const GIT: Duration = Duration::from_secs(600);
+pub const GIT: Duration = Duration::from_mins(10);
 
 /// Pauses before a source directory that could not be removed is tried again: a killed git may have written meanwhile.
 pub const REMOVAL_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
 
 /// Time for clone and build of an image when the call says nothing (api: 600,000 ms).
-pub const BUILD: Duration = Duration::from_secs(600);
+pub const BUILD: Duration = Duration::from_mins(10);
 
 /// Most that a call may ask for.
-pub const LONGEST_BUILD: Duration = Duration::from_secs(24 * 3600);
+pub const LONGEST_BUILD: Duration = Duration::from_hours(24);

@@ -50,8 +50,7 @@ impl Said {
 impl Checkout<'_> {
     /// Fetches and checks out; gives the commit's id.
     pub(super) async fn run(&self) -> Result<String, GitError> {
-        let is_commit = matches!(self.options.git_ref.len(), 40 | 64) && is_hex(&self.options.git_ref);
-        if is_commit || !self.clone_branch().await? {
+        if is_commit(&self.options.git_ref) || !self.clone_branch().await? {
             self.fetch_ref().await?;
         }
         if self.options.submodules {
@@ -61,9 +60,14 @@ impl Checkout<'_> {
             }
             self.git(args).await.map_err(Said::checkout_failed)?;
         }
-        let hash = self.git(["rev-parse", "HEAD"]).await;
-        let hash = hash.map_err(|said| GitError::GetCommitHashFailed { end: said.end, output: said.output })?;
-        Ok(hash.trim().to_owned())
+        match self.git(["rev-parse", "HEAD"]).await {
+            // A warning may stand before it.
+            Ok(output) => match output.lines().next_back().filter(|line| is_commit(line)) {
+                Some(commit) => Ok(commit.to_owned()),
+                None => Err(GitError::GetCommitHashFailed { end: CommandEnd::Exited(0), output }),
+            },
+            Err(said) => Err(GitError::GetCommitHashFailed { end: said.end, output: said.output }),
+        }
     }
 
     /// Clones a branch or tag; `false` if the repository has none of that name, and then the directory is empty.
@@ -126,6 +130,11 @@ impl Checkout<'_> {
 
 /// Shortest part of a commit's id that git takes for one.
 const SHORTEST_COMMIT: usize = 4;
+
+/// Whether it is a commit's whole id, SHA-1 or SHA-256.
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && is_hex(text)
+}
 
 fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_hexdigit())

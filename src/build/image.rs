@@ -1,6 +1,7 @@
 //! Images built from repositories.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use crate::limits;
 use crate::secret::Secret;
 
 /// What is built.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BuildSource {
     /// The repository; its url may hold credentials.
     pub repo_url: Secret<String>,
@@ -30,6 +31,18 @@ pub struct BuildSource {
     pub ssh_key: Option<PathBuf>,
     /// Whether submodules are fetched too.
     pub submodules: bool,
+}
+
+/// Without the values of the build arguments: tokens are often among them.
+impl fmt::Debug for BuildSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let args: Vec<&String> = self.build_args.keys().collect();
+        f.debug_struct("BuildSource")
+            .field("git_ref", &self.git_ref)
+            .field("dockerfile", &self.dockerfile)
+            .field("build_args", &args)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How it is built.
@@ -125,6 +138,7 @@ impl Build {
     ///
     /// # Errors
     /// See [`BuildError`].
+    #[expect(clippy::too_many_arguments, reason = "four beside the receiver, which the lint counts too")]
     pub async fn run(
         &self,
         app_id: &str,

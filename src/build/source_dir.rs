@@ -55,9 +55,10 @@ impl Drop for SourceDir {
             return;
         }
         let (files, path) = (Arc::clone(&self.files), std::mem::take(&mut self.path));
-        match Handle::try_current() {
-            Ok(runtime) => drop(self.tasks.spawn_on(async move { remove(&*files, &path).await }, &runtime)),
-            Err(_) => tracing::warn!(path = %path.display(), "a source directory is left: the agent has ended"),
+        if let Ok(runtime) = Handle::try_current() {
+            self.tasks.spawn_on(async move { remove(&*files, &path).await }, &runtime);
+        } else {
+            tracing::warn!(path = %path.display(), "a source directory is left: the agent has ended");
         }
     }
 }

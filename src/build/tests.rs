@@ -24,11 +24,16 @@ struct Machine(Arc<Inside>);
 struct Inside {
     root: TempDir,
     /// Commands that were run, with their environment.
-    ran: Mutex<Vec<(Vec<String>, Vec<(String, String)>)>>,
+    ran: Mutex<Vec<Ran>>,
     /// What the engine's build comes to; for ever if nothing.
     build: Option<Result<(), &'static str>>,
     /// Files of the build context that the engine saw.
     seen: Mutex<Vec<String>>,
+}
+
+struct Ran {
+    args: Vec<String>,
+    env: Vec<(String, String)>,
 }
 
 impl Machine {
@@ -55,7 +60,7 @@ impl Machine {
 
     /// The git commands that were run: `clone`, `init`, `fetch`, ...
     fn ran(&self) -> Vec<String> {
-        self.0.ran.lock().unwrap().iter().map(|(args, _)| args[0].clone()).collect()
+        self.0.ran.lock().unwrap().iter().map(|ran| ran.args[0].clone()).collect()
     }
 
     /// Runs git in `repository`, of the test's own.
@@ -76,7 +81,7 @@ impl Machine {
         self.in_repository("shop", &["init", "--quiet", "-b", "main"]).await;
         let mut commits = Vec::new();
         for n in 1..=3 {
-            std::fs::write(self.0.root.path().join("shop/Dockerfile"), format!("FROM {n}\n")).unwrap();
+            write(&self.0.root.path().join("shop/Dockerfile"), &format!("FROM {n}\n"));
             self.in_repository("shop", &["add", "."]).await;
             self.in_repository("shop", &["commit", "--quiet", "-m", "change"]).await;
             commits.push(self.in_repository("shop", &["rev-parse", "HEAD"]).await);
@@ -93,7 +98,7 @@ async fn spawn(command: Command) -> CommandResult {
     child.arg("-c").arg("exec \"$0\" \"$@\" 2>&1").arg(&command.program).args(&command.args);
     child.envs(command.env.iter().map(|(name, value)| (name, value.expose())));
     child.current_dir(command.working_dir.unwrap()).stdin(Stdio::null()).kill_on_drop(true);
-    let timeout = command.timeout.unwrap_or(Duration::from_secs(60));
+    let timeout = command.timeout.unwrap_or(Duration::from_mins(1));
     match tokio::time::timeout(timeout, child.output()).await {
         Ok(output) => {
             let output = output.unwrap();
@@ -110,7 +115,7 @@ impl Processes for Machine {
         let text = |t: &std::ffi::OsStr| t.to_str().unwrap().to_owned();
         let args = command.args.iter().map(|a| text(a)).collect();
         let env = command.env.iter().map(|(name, value)| (text(name), text(value.expose()))).collect();
-        self.0.ran.lock().unwrap().push((args, env));
+        self.0.ran.lock().unwrap().push(Ran { args, env });
         spawn(command).await
     }
 }
@@ -204,6 +209,11 @@ impl Network for Machine {
     }
 }
 
+fn write(path: &Path, text: &str) {
+    use std::io::Write;
+    std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
 fn at(git_ref: &str) -> GitOptions {
     GitOptions { git_ref: git_ref.to_owned(), ..GitOptions::default() }
 }
@@ -271,7 +281,7 @@ mod clones {
         machine.in_repository("shop", &["branch", "--quiet", "-D", "next"]).await;
         // The old protocol, in which such servers refuse what no branch or tag points at.
         let config = machine.0.root.path().join("config");
-        std::fs::write(&config, "[protocol]\n\tversion = 0\n").unwrap();
+        write(&config, "[protocol]\n\tversion = 0\n");
         let host = Host { processes: Arc::new(WithConfig(machine.clone(), config)), ..machine.host() };
         let source = Git::new(host, TaskTracker::new()).clone_at(&url, &at(&commits[0])).await.unwrap();
         assert_eq!(source.commit, commits[0]);
@@ -341,7 +351,7 @@ mod clones {
         let (url, _) = machine.repository().await;
         let options = GitOptions { ssh_key: Some("/keys/my key;x".into()), ..GitOptions::default() };
         machine.git().clone_at(&url, &options).await.unwrap();
-        for (_, env) in machine.0.ran.lock().unwrap().iter() {
+        for Ran { env, .. } in machine.0.ran.lock().unwrap().iter() {
             let value = |name: &str| env.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
             assert_eq!(value("GIT_TERMINAL_PROMPT"), Some("0"));
             let ssh = "ssh -i '/keys/my key;x' -o IdentityAgent=none -o IdentitiesOnly=yes \
@@ -368,7 +378,7 @@ mod clones {
         machine.in_repository("outer", &["commit", "--quiet", "-m", "with a submodule"]).await;
         // git refuses submodules from files unless it is told otherwise.
         let config = machine.0.root.path().join("config");
-        std::fs::write(&config, "[protocol \"file\"]\n\tallow = always\n").unwrap();
+        write(&config, "[protocol \"file\"]\n\tallow = always\n");
         let host = Host { processes: Arc::new(WithConfig(machine.clone(), config)), ..machine.host() };
         let git = Git::new(host, TaskTracker::new());
         let outer = format!("file://{}/outer", machine.0.root.path().display());

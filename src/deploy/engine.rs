@@ -168,7 +168,10 @@ impl Engine {
         };
         let task = self.0.tasks.spawn(async move {
             match inner.turn(&ticket, &cancel).await {
-                Ok(()) => Ok(run.run().await),
+                Ok(()) => {
+                    run.run().await;
+                    Ok(())
+                }
                 Err(NoTurn::Cancelled) => Err(UndeployError::Cancelled),
                 Err(NoTurn::ShuttingDown) => Err(UndeployError::ShuttingDown),
             }

@@ -20,7 +20,7 @@ struct Lines {
 
 /// The first of a line has its turn.
 struct Place {
-    ticket: u64,
+    number: u64,
     called: Arc<Notify>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct QueueFull;
 pub(super) struct Ticket {
     queue: Queue,
     app_id: String,
-    ticket: u64,
+    number: u64,
     called: Arc<Notify>,
 }
 
@@ -46,13 +46,13 @@ impl Queue {
         }
         lines.runs += 1;
         lines.tickets += 1;
-        let (ticket, called) = (lines.tickets, Arc::new(Notify::new()));
+        let (number, called) = (lines.tickets, Arc::new(Notify::new()));
         let line = lines.by_app.entry(app_id.to_owned()).or_default();
         if line.is_empty() {
             called.notify_one();
         }
-        line.push_back(Place { ticket, called: Arc::clone(&called) });
-        Ok(Ticket { queue: self.clone(), app_id: app_id.to_owned(), ticket, called })
+        line.push_back(Place { number, called: Arc::clone(&called) });
+        Ok(Ticket { queue: self.clone(), app_id: app_id.to_owned(), number, called })
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
@@ -72,8 +72,8 @@ impl Drop for Ticket {
         let mut lines = self.queue.lock();
         lines.runs -= 1;
         let Some(line) = lines.by_app.get_mut(&self.app_id) else { return };
-        let had_turn = line.front().is_some_and(|first| first.ticket == self.ticket);
-        line.retain(|place| place.ticket != self.ticket);
+        let had_turn = line.front().is_some_and(|first| first.number == self.number);
+        line.retain(|place| place.number != self.number);
         match line.front() {
             Some(next) if had_turn => next.called.notify_one(),
             Some(_) => {}

@@ -77,7 +77,7 @@ async fn recover_app(engine: &Inner, app_id: &str) {
             }
         }
         Routed::Nowhere if chosen.runs() && !chosen.labels.domains.is_empty() => {
-            restore_route(engine, app_id, chosen).await
+            restore_route(engine, app_id, chosen).await;
         }
         _ => {}
     }

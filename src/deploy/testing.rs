@@ -124,8 +124,7 @@ impl Machine {
     }
 
     pub(super) fn foreign(&self, name: &str, labels: BTreeMap<String, String>, port: u16) {
-        let mut inside = self.inside();
-        inside.add(name.to_owned(), "image".to_owned(), labels, port);
+        self.inside().add(name, labels, port);
     }
 
     pub(super) fn stop_now(&self, name: &str) {
@@ -143,14 +142,14 @@ impl Machine {
 }
 
 impl Inside {
-    fn add(&mut self, name: String, image: String, labels: BTreeMap<String, String>, port: u16) -> String {
+    fn add(&mut self, name: &str, labels: BTreeMap<String, String>, port: u16) -> String {
         self.made += 1;
         let id = format!("id-{}", self.made);
         let container = Container {
             id: id.clone(),
-            name,
+            name: name.to_owned(),
             status: ContainerStatus::Running,
-            image,
+            image: "image:1".to_owned(),
             port: Some(port),
             labels,
             exit_code: None,
@@ -235,7 +234,7 @@ impl Runtime for Machine {
         if let Some((status, message)) = refusal {
             return Err(engine_error(Fault::Refused(status, message)));
         }
-        let id = inside.add(spec.name.clone(), spec.image.clone(), spec.labels.clone(), spec.port);
+        let id = inside.add(&spec.name, spec.labels.clone(), spec.port);
         fault.map_or(Ok(id), |lost| Err(engine_error(lost)))
     }
 

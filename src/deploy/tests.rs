@@ -1,5 +1,6 @@
 //! Deploys, undeploys and recovery on a machine in memory.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,6 +57,7 @@ const RUNS: ContainerStatus = ContainerStatus::Running;
 
 mod deploys {
     use super::*;
+    use DeployStep::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_first_deploy_runs_is_routed_and_known() {
@@ -77,7 +79,6 @@ mod deploys {
         assert!(deployment.started_at <= deployment.completed_at && deployment.started_at.is_some());
         assert_eq!((deployment.previous_container_name, deployment.previous_port), (None, None));
         assert!(deployed.leftovers.is_empty());
-        use DeployStep::*;
         let steps: Vec<_> = told.iter().map(|p| p.step).collect();
         assert_eq!(steps, [AllocatePort, StartContainer, HealthCheck, SwitchRoute, StopOld, ReleasePort]);
         assert_eq!(told.iter().map(|p| p.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
@@ -109,7 +110,7 @@ mod deploys {
         let machine = Machine::new();
         machine.container(&labels("shop", "lost"), 10_003);
         machine.container(&labels("shop-2", "other"), 10_004);
-        machine.foreign("otturnaut-shop-by-hand", Default::default(), 10_005);
+        machine.foreign("otturnaut-shop-by-hand", BTreeMap::new(), 10_005);
         let (engine, ..) = machine.engine();
         let new = run(&engine, deployment("shop", "2")).await.unwrap().deployment;
         assert_eq!(new.previous_container_name.as_deref(), Some("otturnaut-shop-lost"));
@@ -121,7 +122,7 @@ mod deploys {
     #[tokio::test(start_paused = true)]
     async fn a_container_without_labels_is_known_by_the_state() {
         let machine = Machine::new();
-        machine.foreign("otturnaut-shop-of-elixir", Default::default(), 10_003);
+        machine.foreign("otturnaut-shop-of-elixir", BTreeMap::new(), 10_003);
         let (engine, state, _) = machine.engine();
         let name = Some("otturnaut-shop-of-elixir".to_owned());
         state.put("shop", AppEntry { container_name: name.clone(), port: Some(10_003), ..Default::default() }).unwrap();
@@ -432,7 +433,7 @@ mod undo {
                     ended.unwrap();
                     break;
                 }
-                engine.shutdown(Duration::from_secs(60)).await;
+                engine.shutdown(Duration::from_mins(1)).await;
                 let after = everything(&machine, &state, &ports);
                 if after == before {
                     undone += 1;
@@ -532,6 +533,7 @@ mod turns {
 
 mod undeploys {
     use super::*;
+    use UndeployStep::*;
 
     async fn undeploy_told(engine: &Engine, app_id: &str) -> Vec<UndeployStep> {
         let (sender, mut receiver) = mpsc::channel(limits::PROGRESS_QUEUE);
@@ -541,7 +543,6 @@ mod undeploys {
 
     #[tokio::test(start_paused = true)]
     async fn the_route_goes_before_the_container_and_nothing_is_left() {
-        use UndeployStep::*;
         let machine = Machine::new();
         let (engine, state, ports) = machine.engine();
         run(&engine, deployment("shop", "1")).await.unwrap();
@@ -606,7 +607,7 @@ mod recovery {
         let machine = Machine::new();
         machine.container(&labels("my-app", "x-1"), 10_001);
         machine.container(&labels("shop", "1"), 20_001);
-        machine.foreign("postgres", Default::default(), 5432);
+        machine.foreign("postgres", BTreeMap::new(), 5432);
         machine.stop_now("otturnaut-shop-1");
         machine.inside().routes.insert("my-app-route".to_owned(), route("my-app", 10_001));
         let (engine, state, ports) = machine.engine();
