@@ -224,7 +224,8 @@ impl Runtime for Machine {
         let mut inside = self.inside();
         let refusal = match fault {
             Some(fault @ (Fault::Refused(..) | Fault::Down)) => return Err(engine_error(fault)),
-            Some(Fault::AnswerLost) | None if inside.find(&spec.name).is_some() => Some((409, "Conflict")),
+            Some(lost) if inside.find(&spec.name).is_some() => return Err(engine_error(lost)),
+            None if inside.find(&spec.name).is_some() => Some((409, "Conflict")),
             _ if spec.image.starts_with("missing") && !inside.images.contains(&spec.image) => {
                 Some((404, "No such image: missing:latest"))
             }

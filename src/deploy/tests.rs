@@ -344,6 +344,7 @@ mod undo {
             ("start", Fault::AnswerLost),
             ("get_route", Fault::Down),
             ("put_route", Fault::Down),
+            ("put_route", Fault::AnswerLost),
             ("put_route", Fault::Refused(500, "loading new config: bad domain")),
         ];
         for with_old in [false, true] {
