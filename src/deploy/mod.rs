@@ -1,4 +1,14 @@
 //! Deployments: putting a version of an application in place, and taking it away.
+//!
+//! ```text
+//! engine --> queue                           whose turn it is, one run an application
+//!        --> blue_green --> saga             allocate_port, start_container, health_check, switch_route: with undo
+//!                       --> retire           stop_old, release_port: only forward
+//!        --> undeploy
+//!        --> recover                         after a start
+//! ```
+//!
+//! A run is a task of its own on the engine's tracker. Its caller's future only waits for it, and cancels it when dropped.
 
 mod blue_green;
 mod deployment;
@@ -7,6 +17,7 @@ mod error;
 mod progress;
 mod queue;
 mod recover;
+mod retire;
 mod run;
 mod saga;
 mod start;

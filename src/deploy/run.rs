@@ -40,7 +40,7 @@ pub(super) enum RouteChange {
 }
 
 impl Run {
-    /// The new container's port.
+    /// The new container's port; asked for by the steps after the one that allocates it.
     pub(super) fn port(&self) -> u16 {
         self.deployment.port.unwrap_or_default()
     }
