@@ -113,3 +113,65 @@ pub const DIAL_FIRST_RETRY: Duration = Duration::from_millis(500);
 
 /// Longest such pause: so long an outpost may stay away after Mission Control came back.
 pub const DIAL_LAST_RETRY: Duration = Duration::from_secs(30);
+/// Most time for a new version to become healthy, whatever a call says: a deploy holds its application's turn meanwhile.
+pub const HEALTH: Duration = Duration::from_hours(1);
+
+/// Time for one HTTP answer or one connection when the call says nothing (the Elixir agent: 5000 ms).
+pub const PROBE: Duration = Duration::from_secs(5);
+
+/// First pause between two questions to a new version; each further one is twice as long, up to the interval. A small
+/// application listens within milliseconds, and a question costs about one.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a container must run without a restart to count as running: an application that fails at its start (no
+/// database, a missing variable) is gone within this.
+pub const SETTLE: Duration = Duration::from_secs(1);
+
+// ---- deploys --------------------------------------------------------------------------------------------------------
+
+/// Runs (deploys, undeploys) of one application that wait for their turn: more are a caller in a loop.
+pub const WAITING_RUNS: usize = 32;
+
+/// Runs of all applications at a time, running or waiting; each is a task of a few kilobytes.
+pub const RUNS: usize = 4096;
+
+/// How long a run waits once for a subscriber whose queue is full; after that it only drops what does not fit.
+pub const PROGRESS_WAIT: Duration = Duration::from_secs(1);
+
+/// Further ports that a deploy tries when the engine says that its port is taken: the allocation saw no listener, so that
+/// it is a race, and three lost in a row are none.
+pub const PORT_RETRIES: usize = 3;
+
+/// Time for a pull: a large image over a slow line.
+pub const PULL: Duration = Duration::from_mins(10);
+
+/// Time between the switch of a route and the stop of the old container: requests under way end (measured: 300 ms is
+/// enough for none to fail).
+pub const DRAIN: Duration = Duration::from_millis(300);
+
+/// Time that a replaced container has between SIGTERM and SIGKILL, as engines have it.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// The same for an undeploy, whose caller waits for it: the route is gone before, so that only work in the background is
+/// cut.
+pub const UNDEPLOY_GRACE: Duration = Duration::from_secs(5);
+
+/// Time for the undo of what runs when the agent shuts down: a removal of a container and a route each.
+pub const UNDO: Duration = Duration::from_secs(15);
+
+/// First and longest pause before an engine that did not answer at the start is asked again.
+pub const RECOVERY_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+// ---- builds ---------------------------------------------------------------------------------------------------------
+
+/// Time for one git command: a large history over a slow line.
+pub const GIT: Duration = Duration::from_mins(10);
+
+/// Pauses before a source directory that could not be removed is tried again: a killed git may have written meanwhile.
+pub const REMOVAL_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+
+/// Time for clone and build of an image when the call says nothing (api: 600,000 ms).
+pub const BUILD: Duration = Duration::from_mins(10);
+
+/// Most that a call may ask for.
+pub const LONGEST_BUILD: Duration = Duration::from_hours(24);
