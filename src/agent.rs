@@ -22,7 +22,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let host = Host::real(host_settings(&config)).context("cannot use this machine")?;
     let state = AppState::default();
-    let ports = PortManager::new((*config.port_range.start(), *config.port_range.end()), host.network.clone());
+    let ports = PortManager::new(config.port_range.clone(), host.network.clone());
     let engine = Engine::new(EngineSettings { host: host.clone(), state: state.clone(), ports: ports.clone() });
     recover(&engine, &tasks).await;
     let api = Api {

@@ -60,3 +60,118 @@ pub const HEALTH_ATTEMPTS: u32 = 10;
 
 /// Time between two of them when the call says nothing (api: 1000 ms).
 pub const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+// ---- EPMD -----------------------------------------------------------------------------------------------------------
+
+/// Time for one request to EPMD and for one request to ours: it is on this machine or one hop away.
+pub const EPMD_REQUEST: Duration = Duration::from_secs(5);
+
+/// Connections that our EPMD holds: each registered node keeps one.
+pub const EPMD_CONNECTIONS: usize = 256;
+
+/// First pause before registering again at an EPMD that went away: a restart of it takes some milliseconds.
+pub const EPMD_FIRST_RETRY: Duration = Duration::from_millis(100);
+
+/// Longest such pause: so long the node may be impossible to find after EPMD came back.
+pub const EPMD_LAST_RETRY: Duration = Duration::from_secs(5);
+
+// ---- links ----------------------------------------------------------------------------------------------------------
+
+/// A tick goes out when nothing was written for so long: a quarter of the 60 s of `net_ticktime`, as BEAM nodes do.
+pub const TICK_AFTER: Duration = Duration::from_secs(15);
+
+/// A peer that was silent for so long is gone: what a BEAM node allows at most with its default `net_ticktime`.
+pub const SILENCE: Duration = Duration::from_secs(75);
+
+/// Bytes of streams that wait in a link: enough to keep a fast link busy, little enough for fifty slow ones.
+pub const LINK_STREAM_BYTES: usize = 1024 * 1024;
+
+/// Bytes of replies that wait in a link before it is read no further.
+pub const LINK_REPLY_BYTES: usize = 8 * 1024 * 1024;
+
+// ---- processes ------------------------------------------------------------------------------------------------------
+
+/// Calls and runners that run at once: each is a task with a few KiB of its own.
+pub const PROCESSES: usize = 10_000;
+
+/// Monitors and links of peers' processes on processes of this node: some hundred bytes each.
+pub const WATCHERS: usize = 100_000;
+
+// ---- connections ----------------------------------------------------------------------------------------------------
+
+/// Handshakes at once: strangers hold a socket and a few hundred bytes each, for the time of a handshake at most.
+pub const HANDSHAKES: usize = 64;
+
+/// Pause after the system refused to hand out a connection (no file descriptors, no memory).
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A stranger's failures are logged once in so long.
+pub const FAILURE_LOG: Duration = Duration::from_secs(60);
+
+/// First pause before Mission Control is dialled again: a restart of it takes about so long.
+pub const DIAL_FIRST_RETRY: Duration = Duration::from_millis(500);
+
+/// Longest such pause: so long an outpost may stay away after Mission Control came back.
+pub const DIAL_LAST_RETRY: Duration = Duration::from_secs(30);
+/// Most time for a new version to become healthy, whatever a call says: a deploy holds its application's turn meanwhile.
+pub const HEALTH: Duration = Duration::from_hours(1);
+
+/// Time for one HTTP answer or one connection when the call says nothing (the Elixir agent: 5000 ms).
+pub const PROBE: Duration = Duration::from_secs(5);
+
+/// First pause between two questions to a new version; each further one is twice as long, up to the interval. A small
+/// application listens within milliseconds, and a question costs about one.
+pub const FIRST_PAUSE: Duration = Duration::from_millis(5);
+
+/// How long a container must run without a restart to count as running: an application that fails at its start (no
+/// database, a missing variable) is gone within this.
+pub const SETTLE: Duration = Duration::from_secs(1);
+
+// ---- deploys --------------------------------------------------------------------------------------------------------
+
+/// Runs (deploys, undeploys) of one application that wait for their turn: more are a caller in a loop.
+pub const WAITING_RUNS: usize = 32;
+
+/// Runs of all applications at a time, running or waiting; each is a task of a few kilobytes.
+pub const RUNS: usize = 4096;
+
+/// How long a run waits once for a subscriber whose queue is full; after that it only drops what does not fit.
+pub const PROGRESS_WAIT: Duration = Duration::from_secs(1);
+
+/// Further ports that a deploy tries when the engine says that its port is taken: the allocation saw no listener, so that
+/// it is a race, and three lost in a row are none.
+pub const PORT_RETRIES: usize = 3;
+
+/// Time for a pull: a large image over a slow line.
+pub const PULL: Duration = Duration::from_mins(10);
+
+/// Time between the switch of a route and the stop of the old container: requests under way end (measured: 300 ms is
+/// enough for none to fail).
+pub const DRAIN: Duration = Duration::from_millis(300);
+
+/// Time that a replaced container has between SIGTERM and SIGKILL, as engines have it.
+pub const STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// The same for an undeploy, whose caller waits for it: the route is gone before, so that only work in the background is
+/// cut.
+pub const UNDEPLOY_GRACE: Duration = Duration::from_secs(5);
+
+/// Time for the undo of what runs when the agent shuts down: a removal of a container and a route each.
+pub const UNDO: Duration = Duration::from_secs(15);
+
+/// First and longest pause before an engine that did not answer at the start is asked again.
+pub const RECOVERY_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+// ---- builds ---------------------------------------------------------------------------------------------------------
+
+/// Time for one git command: a large history over a slow line.
+pub const GIT: Duration = Duration::from_mins(10);
+
+/// Pauses before a source directory that could not be removed is tried again: a killed git may have written meanwhile.
+pub const REMOVAL_PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+
+/// Time for clone and build of an image when the call says nothing (api: 600,000 ms).
+pub const BUILD: Duration = Duration::from_mins(10);
+
+/// Most that a call may ask for.
+pub const LONGEST_BUILD: Duration = Duration::from_hours(24);

@@ -60,3 +60,38 @@ impl Labels {
         vec![format!("{MANAGED}=true"), format!("{APP_ID}={app_id}")]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            app_id in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}",
+            deployment_id in "[a-zA-Z0-9_-]{1,10}",
+            domains in proptest::collection::vec("[a-z*.-]{1,12}", 0..4),
+            container_port: u16,
+        ) {
+            let labels = Labels { app_id, deployment_id, domains, container_port };
+            prop_assert_eq!(Labels::read(&labels.write()), Some(labels));
+        }
+
+        #[test]
+        fn whatever_others_write_is_read_or_left(labels in proptest::collection::btree_map("otturnaut.(app_id|domains|container_port|managed|deployment_id)", ".{0,6}", 0..6)) {
+            if let Some(read) = Labels::read(&labels) {
+                prop_assert!(!read.app_id.is_empty() && labels[MANAGED] == "true");
+            }
+        }
+    }
+
+    #[test]
+    fn a_container_of_somebody_else_is_not_ours() {
+        let ours = Labels { app_id: "a".into(), deployment_id: "1".into(), domains: vec![], container_port: 80 };
+        let mut foreign = ours.write();
+        foreign.remove(MANAGED);
+        assert_eq!(Labels::read(&foreign), None);
+    }
+}

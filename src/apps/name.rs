@@ -39,3 +39,26 @@ fn check(what: &'static str, value: &str, leading: bool) -> Result<(), InvalidNa
     }
     Err(InvalidName { what, value: value.chars().take(limits::NAME_BYTES).collect(), leading })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_engines_take_are_taken() {
+        for app_id in ["a", "my-app", "My_App.2", &"a".repeat(limits::NAME_BYTES)] {
+            assert_eq!(check_app_id(app_id), Ok(()), "{app_id}");
+        }
+        assert_eq!(check_deployment_id("-_1VjLAJ"), Ok(()));
+    }
+
+    #[test]
+    fn others_are_refused_and_the_text_says_what_is_wanted() {
+        for app_id in ["", "-a", ".a", "a b", "a/b", "\u{e4}", "a\n", &"a".repeat(limits::NAME_BYTES + 1)] {
+            assert!(check_app_id(app_id).is_err(), "{app_id}");
+        }
+        assert!(check_deployment_id("").is_err());
+        let wanted = "app_id \"-a\" is not a valid name: wanted are 1 to 100 letters, digits, `_`, `.` or `-`, the first a letter or digit";
+        assert_eq!(check_app_id("-a").unwrap_err().to_string(), wanted);
+    }
+}

@@ -78,3 +78,64 @@ impl PortManager {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::host::{Probe, ProbeAnswer};
+
+    /// A machine on which somebody listens on these ports.
+    struct Listening(Vec<u16>);
+
+    #[async_trait]
+    impl Network for Listening {
+        async fn probe(&self, _: &Probe) -> ProbeAnswer {
+            unreachable!("ports are looked at, not asked")
+        }
+
+        fn port_is_free(&self, port: u16) -> bool {
+            !self.0.contains(&port)
+        }
+    }
+
+    fn manager(range: RangeInclusive<u16>, listening: &[u16]) -> PortManager {
+        PortManager::new(range, Arc::new(Listening(listening.to_vec())))
+    }
+
+    #[test]
+    fn each_free_port_is_given_out_once_and_then_there_is_none() {
+        let ports = manager(10_000..=10_009, &[10_003]);
+        ports.claim(10_007);
+        let mut given: Vec<u16> = (0..8).map(|_| ports.allocate().unwrap()).collect();
+        given.sort_unstable();
+        assert_eq!(given, [10_000, 10_001, 10_002, 10_004, 10_005, 10_006, 10_008, 10_009]);
+        assert_eq!(ports.allocate(), Err(Exhausted { first: 10_000, last: 10_009 }));
+        assert_eq!(ports.list_allocated().len(), 9);
+    }
+
+    #[test]
+    fn a_port_that_is_given_back_can_be_had_again() {
+        let ports = manager(10_000..=10_000, &[]);
+        assert_eq!(ports.allocate(), Ok(10_000));
+        assert!(ports.in_use(10_000));
+        ports.release(10_000);
+        ports.release(10_000);
+        assert!(!ports.in_use(10_000));
+        assert_eq!(ports.allocate(), Ok(10_000));
+    }
+
+    #[test]
+    fn the_order_is_random() {
+        let first = |_| manager(10_000..=19_999, &[]).allocate().unwrap();
+        let firsts: BTreeSet<u16> = (0..8).map(first).collect();
+        assert!(firsts.len() > 1, "{firsts:?}");
+    }
+
+    #[test]
+    fn the_ends_of_all_ports_are_ports() {
+        let ports = manager(u16::MAX..=u16::MAX, &[]);
+        assert_eq!((ports.allocate(), ports.range()), (Ok(u16::MAX), (u16::MAX, u16::MAX)));
+    }
+}

@@ -162,3 +162,81 @@ pub enum UpdateError {
     #[error(transparent)]
     Full(#[from] StateFull),
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(rest: &[u8]) -> AppEntry {
+        AppEntry { port: Some(10_001), rest: Bytes::copy_from_slice(rest), ..AppEntry::default() }
+    }
+
+    #[test]
+    fn what_is_put_comes_back_until_it_is_deleted() {
+        let state = AppState::default();
+        state.put("shop", entry(b"notes")).unwrap();
+        state.put("blog", entry(b"")).unwrap();
+        assert_eq!(state.get("shop"), Some(entry(b"notes")));
+        assert_eq!(state.list().into_iter().map(|(id, _)| id).collect::<Vec<_>>(), ["blog", "shop"]);
+        assert_eq!(state.delete("shop"), Some(entry(b"notes")));
+        assert_eq!((state.get("shop"), state.delete("shop")), (None, None));
+        state.clear();
+        assert!(state.list().is_empty());
+    }
+
+    #[test]
+    fn changes_go_to_what_is_known_only() {
+        let state = AppState::default();
+        let unknown = UnknownApp { app_id: "shop".to_owned() };
+        assert_eq!(state.update_status("shop", AppStatus::Stopped), Err(unknown.clone()));
+        assert_eq!(state.update_with("shop", |entry| entry.port = None), Err(UpdateError::Unknown(unknown)));
+        state.put("shop", entry(b"notes")).unwrap();
+        state.update_status("shop", AppStatus::Stopped).unwrap();
+        state.update_with("shop", |entry| entry.port = Some(7)).unwrap();
+        let expected = AppEntry { port: Some(7), status: Some(AppStatus::Stopped), ..entry(b"notes") };
+        assert_eq!(state.get("shop"), Some(expected));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_changes_nothing() {
+        let state = AppState::default();
+        let half = vec![0; limits::APP_STATE_BYTES / 2];
+        state.put("one", entry(&half)).unwrap();
+        let full = StateFull { app_id: "two".to_owned() };
+        assert_eq!(state.put("two", entry(&half)), Err(full.clone()));
+        assert!(full.to_string().contains("10000 applications and 67108864 bytes"), "{full}");
+        state.put("one", entry(&half)).unwrap();
+        state.put("two", entry(b"small")).unwrap();
+        let grown = state.update_with("two", |entry| entry.rest = half.into());
+        assert_eq!((grown, state.get("two")), (Err(UpdateError::Full(full)), Some(entry(b"small"))));
+    }
+
+    #[test]
+    fn only_so_many_applications_are_kept() {
+        let state = AppState::default();
+        (0..limits::APPS).for_each(|n| state.put(&n.to_string(), entry(b"")).unwrap());
+        assert!(state.put("one more", entry(b"")).is_err());
+        state.put("0", entry(b"again")).unwrap();
+    }
+
+    proptest! {
+        #[test]
+        fn the_bytes_counted_are_those_held(
+            changes in proptest::collection::vec((0_u8..4, 0_usize..100, 0_u8..4), 0..50),
+        ) {
+            let state = AppState::default();
+            for (app, size, change) in changes {
+                let app = format!("app{app}");
+                match change {
+                    0 => drop(state.delete(&app)),
+                    1 => drop(state.update_with(&app, |entry| entry.container_name = Some("c".repeat(size)))),
+                    _ => state.put(&app, entry(&vec![0; size])).unwrap(),
+                }
+            }
+            let held: usize = state.list().iter().map(|(id, entry)| id.len() + entry.weight()).sum();
+            prop_assert_eq!(state.lock().bytes, held);
+        }
+    }
+}

@@ -1,10 +1,16 @@
 //! Source trees from git repositories.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::checkout::Checkout;
+use super::source_dir::SourceDir;
+use super::url::redact;
 use crate::host::{CommandEnd, Host};
+use crate::limits;
 
 /// What of a repository is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,15 +104,63 @@ impl Git {
     /// # Errors
     /// See [`GitError`].
     pub async fn clone_at(&self, url: &str, options: &GitOptions) -> Result<Source, GitError> {
-        let _ = (url, options, &self.host, &self.tasks);
-        unimplemented!()
+        self.clone_until(url, options, Instant::now() + limits::GIT).await
+    }
+
+    /// The same, all of it until `deadline`.
+    pub(super) async fn clone_until(
+        &self,
+        url: &str,
+        options: &GitOptions,
+        deadline: Instant,
+    ) -> Result<Source, GitError> {
+        refuse("url", url, url)?;
+        refuse("ref", &options.git_ref, url)?;
+        let made = SourceDir::make(&self.host, &self.tasks).await;
+        let dir = made.map_err(|error| GitError::MkdirFailed { reason: posix_name(&error) })?;
+        let checkout = Checkout { host: &self.host, dir: dir.path(), url, options, deadline };
+        match checkout.run().await {
+            Ok(commit) => Ok(Source { path: dir.keep(), commit }),
+            Err(error) => {
+                dir.remove().await;
+                Err(error)
+            }
+        }
     }
 
     /// Removes a source directory; fine if it is gone already.
     ///
     /// # Errors
     /// The path is none of the agent's source directories, or the system refuses.
-    pub async fn cleanup(&self, path: &std::path::Path) -> std::io::Result<()> {
+    pub async fn cleanup(&self, path: &Path) -> io::Result<()> {
         self.host.files.remove_source_dir(path).await
     }
+}
+
+/// What git would take for an option, or for nothing.
+fn refuse(what: &'static str, value: &str, url: &str) -> Result<(), GitError> {
+    let why = if value.is_empty() {
+        "it is empty"
+    } else if value.starts_with('-') {
+        "it begins with a dash"
+    } else if value.contains('\0') {
+        "it holds a zero byte"
+    } else {
+        return Ok(());
+    };
+    Err(GitError::Refused { what, value: redact(value, url), why })
+}
+
+/// The system's error as Elixir names it.
+fn posix_name(error: &io::Error) -> String {
+    let name = match error.kind() {
+        io::ErrorKind::NotFound => "enoent",
+        io::ErrorKind::PermissionDenied => "eacces",
+        io::ErrorKind::StorageFull => "enospc",
+        io::ErrorKind::ReadOnlyFilesystem => "erofs",
+        io::ErrorKind::NotADirectory => "enotdir",
+        io::ErrorKind::AlreadyExists => "eexist",
+        _ => "eio",
+    };
+    name.to_owned()
 }

@@ -1,18 +1,23 @@
 //! Images built from repositories.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use super::{Git, GitError};
-use crate::host::{Batch, Host, RuntimeError, RuntimeTarget};
+use super::source_dir::SourceDir;
+use super::{Git, GitError, GitOptions};
+use crate::apps::{InvalidName, check_app_id};
+use crate::host::{Batch, BuildImage, Host, RuntimeError, RuntimeTarget};
+use crate::limits;
 use crate::secret::Secret;
 
 /// What is built.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct BuildSource {
     /// The repository; its url may hold credentials.
     pub repo_url: Secret<String>,
@@ -28,10 +33,22 @@ pub struct BuildSource {
     pub submodules: bool,
 }
 
+/// Without the values of the build arguments: tokens are often among them.
+impl fmt::Debug for BuildSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let args: Vec<&String> = self.build_args.keys().collect();
+        f.debug_struct("BuildSource")
+            .field("git_ref", &self.git_ref)
+            .field("dockerfile", &self.dockerfile)
+            .field("build_args", &args)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How it is built.
 #[derive(Debug, Clone)]
 pub struct BuildOptions {
-    /// Time for the whole: clone and build; without end if none is given.
+    /// Time for the whole: clone and build; [`limits::BUILD`] if none is given.
     pub timeout: Option<Duration>,
     /// The engine.
     pub runtime: RuntimeTarget,
@@ -69,12 +86,12 @@ pub enum BuildProgress {
 pub enum BuildError {
     /// The application's id cannot be part of an image's name.
     #[error(transparent)]
-    AppId(#[from] crate::apps::InvalidName),
+    AppId(#[from] InvalidName),
     /// The source could not be had.
-    #[error("the source of {tag_base} could not be fetched")]
+    #[error("the source of {app_id} could not be fetched")]
     Clone {
-        /// The image without its tag.
-        tag_base: String,
+        /// The application.
+        app_id: String,
         /// Why.
         source: GitError,
     },
@@ -106,12 +123,13 @@ pub fn image_tag(app_id: &str, commit: &str) -> String {
 pub struct Build {
     host: Host,
     git: Git,
+    tasks: TaskTracker,
 }
 
 impl Build {
     /// Builds with the host's git and engines; what is left of a broken build is removed by tasks of `tasks`.
     pub fn new(host: Host, tasks: TaskTracker) -> Self {
-        Self { git: Git::new(host.clone(), tasks), host }
+        Self { git: Git::new(host.clone(), tasks.clone()), host, tasks }
     }
 
     /// Fetches the source, builds the image, gives its tag. Progress goes to `progress`: a slow receiver slows the build's
@@ -120,6 +138,7 @@ impl Build {
     ///
     /// # Errors
     /// See [`BuildError`].
+    #[expect(clippy::too_many_arguments, reason = "four beside the receiver, which the lint counts too")]
     pub async fn run(
         &self,
         app_id: &str,
@@ -127,7 +146,72 @@ impl Build {
         options: &BuildOptions,
         progress: Option<mpsc::Sender<BuildProgress>>,
     ) -> Result<String, BuildError> {
-        let _ = (app_id, source, options, progress, &self.host, &self.git);
-        unimplemented!()
+        check_app_id(app_id)?;
+        let limit = options.timeout.unwrap_or(limits::BUILD).min(limits::LONGEST_BUILD);
+        let deadline = Instant::now() + limit;
+        let timed_out = || BuildError::Timeout { app_id: app_id.to_owned(), after: limit };
+
+        tell(progress.as_ref(), BuildStep::Cloning, "Cloning repository...").await;
+        let git_options = GitOptions {
+            git_ref: source.git_ref.clone(),
+            ssh_key: source.ssh_key.clone(),
+            submodules: source.submodules,
+            ..GitOptions::default()
+        };
+        let cloned = match self.git.clone_until(source.repo_url.expose(), &git_options, deadline).await {
+            Ok(cloned) => cloned,
+            Err(_) if Instant::now() >= deadline => return Err(timed_out()),
+            Err(source) => return Err(BuildError::Clone { app_id: app_id.to_owned(), source }),
+        };
+        let dir = SourceDir::adopt(&self.host, &self.tasks, cloned.path);
+
+        let tag = image_tag(app_id, &cloned.commit);
+        tell(progress.as_ref(), BuildStep::Building, &format!("Building image {tag}...")).await;
+        let image = BuildImage {
+            context: dir.path().to_owned(),
+            dockerfile: source.dockerfile.clone(),
+            tag: tag.clone(),
+            build_args: source.build_args.clone(),
+        };
+        let built = timeout_at(deadline, self.build(&image, options, progress.as_ref())).await;
+        if matches!(built, Ok(Ok(()))) {
+            tell(progress.as_ref(), BuildStep::Complete, &tag).await;
+        }
+        tell(progress.as_ref(), BuildStep::Cleanup, "Cleaning up source directory...").await;
+        dir.remove().await;
+        match built {
+            Ok(Ok(())) => Ok(tag),
+            Ok(Err(source)) => Err(BuildError::Build { tag, source }),
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    /// Builds, and hands the engine's output on as it comes.
+    async fn build(
+        &self,
+        image: &BuildImage,
+        options: &BuildOptions,
+        progress: Option<&mpsc::Sender<BuildProgress>>,
+    ) -> Result<(), RuntimeError> {
+        let runtime = self.host.runtimes.runtime(&options.runtime);
+        let Some(progress) = progress else { return runtime.build_image(image, None).await };
+        let (lines, mut batches) = mpsc::channel(limits::OUTPUT_BATCHES);
+        let forward = async move {
+            while let Some(batch) = batches.recv().await {
+                if progress.send(BuildProgress::Output(batch)).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let (built, ()) = tokio::join!(runtime.build_image(image, Some(lines)), forward);
+        built
+    }
+}
+
+/// Tells a step; a subscriber that does not read does not hold the build up for long.
+async fn tell(progress: Option<&mpsc::Sender<BuildProgress>>, step: BuildStep, message: &str) {
+    if let Some(progress) = progress {
+        let told = BuildProgress::Step { step, message: message.to_owned() };
+        drop(progress.send_timeout(told, limits::PROGRESS_WAIT).await);
     }
 }

@@ -1,7 +1,13 @@
 //! From a repository to an image.
 
+mod checkout;
 mod git;
 mod image;
+mod source_dir;
+mod url;
 
 pub use git::{Git, GitError, GitOptions, Source};
 pub use image::{Build, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, image_tag};
+
+#[cfg(test)]
+mod tests;

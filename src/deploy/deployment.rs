@@ -128,3 +128,17 @@ pub enum HealthProbe {
         timeout: Option<Duration>,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_eight_characters_and_do_not_repeat() {
+        let ids: BTreeSet<String> = (0..1000).map(|_| generate_id()).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.iter().all(|id| id.len() == 8 && check_deployment_id(id).is_ok()));
+    }
+}

@@ -1,5 +1,10 @@
 //! What a run tells while it runs.
 
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
+
+use crate::limits;
+
 /// A step of a deploy, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeployStep {
@@ -47,4 +52,75 @@ pub struct Progress<S> {
     pub step: S,
     /// For a person.
     pub message: String,
+}
+
+/// Tells a subscriber, and never waits long for it.
+pub(super) struct Reporter<S> {
+    app_id: String,
+    deployment_id: Option<String>,
+    subscriber: Option<mpsc::Sender<Progress<S>>>,
+    told: u64,
+    slow: bool,
+}
+
+impl<S: Copy + std::fmt::Debug + Send> Reporter<S> {
+    /// Reports of a run to `subscriber`, if there is one.
+    pub(super) fn new(
+        app_id: &str,
+        deployment_id: Option<&str>,
+        subscriber: Option<mpsc::Sender<Progress<S>>>,
+    ) -> Self {
+        let (app_id, deployment_id) = (app_id.to_owned(), deployment_id.map(str::to_owned));
+        Self { app_id, deployment_id, subscriber, told: 0, slow: false }
+    }
+
+    /// Tells that a step begins, or how it fares.
+    pub(super) async fn tell(&mut self, step: S, message: impl Into<String>) {
+        let message = message.into();
+        self.told += 1;
+        tracing::debug!(app_id = self.app_id, deployment_id = self.deployment_id, ?step, message, "step");
+        let Some(subscriber) = &self.subscriber else { return };
+        let (app_id, deployment_id) = (self.app_id.clone(), self.deployment_id.clone());
+        let progress = Progress { seq: self.told, app_id, deployment_id, step, message };
+        if self.slow {
+            // It had its chance: what does not fit is dropped, and the gap shows in `seq`.
+            self.slow = subscriber.try_send(progress).is_err();
+            return;
+        }
+        match subscriber.send_timeout(progress, limits::PROGRESS_WAIT).await {
+            Ok(()) => {}
+            Err(SendTimeoutError::Timeout(_)) => self.slow = true,
+            Err(SendTimeoutError::Closed(_)) => self.subscriber = None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscriber_that_reads_nothing_costs_one_bounded_wait() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut reporter = Reporter::new("shop", None, Some(sender));
+        let begin = Instant::now();
+        for _ in 0..10 {
+            reporter.tell(DeployStep::StopOld, "stopping").await;
+        }
+        assert!(begin.elapsed() < limits::PROGRESS_WAIT * 2, "{:?}", begin.elapsed());
+        assert_eq!(receiver.try_recv().unwrap().seq, 1);
+        reporter.tell(DeployStep::StopOld, "stopped").await;
+        assert_eq!(receiver.try_recv().unwrap().seq, 11, "the gap shows");
+    }
+
+    #[tokio::test]
+    async fn a_subscriber_that_is_gone_changes_nothing() {
+        let (sender, receiver) = mpsc::channel(1);
+        drop(receiver);
+        let mut reporter = Reporter::new("shop", Some("1"), Some(sender));
+        reporter.tell(DeployStep::StopOld, "stopping").await;
+        reporter.tell(DeployStep::ReleasePort, "releasing").await;
+    }
 }

@@ -29,13 +29,19 @@ pub struct Context {
     pub group_leader: Term,
 }
 
+/// A body that answers at once.
+pub(super) type ImmediateBody = Arc<dyn Fn(&Context, &[Term]) -> CallResult + Send + Sync>;
+
+/// A body that may wait.
+pub(super) type WaitingBody = Arc<dyn Fn(Context, Vec<Term>) -> BoxFuture<'static, CallResult> + Send + Sync>;
+
 /// A function's body.
 #[derive(Clone)]
 pub enum Body {
     /// Answers at once, without waiting for anything: runs where the request was read.
-    Immediate(Arc<dyn Fn(&Context, &[Term]) -> CallResult + Send + Sync>),
+    Immediate(ImmediateBody),
     /// May wait: runs in a task of its own. Its future is dropped when the process is killed.
-    Waiting(Arc<dyn Fn(Context, Vec<Term>) -> BoxFuture<'static, CallResult> + Send + Sync>),
+    Waiting(WaitingBody),
 }
 
 /// A function of a module, for a range of arities (Elixir's default arguments).

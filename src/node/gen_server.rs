@@ -7,6 +7,9 @@ use crate::term::Term;
 pub trait GenServer: Send + Sync + 'static {
     /// Answers `GenServer.call(server, request)`; `None` where no clause matches: the caller gets an exit
     /// `{:function_clause, ...}` and the server lives on.
+    ///
+    /// # Errors
+    /// The request is refused: the caller gets an exit with what was raised.
     fn call(&self, context: &Context, request: &Term) -> Result<Option<Term>, Raise>;
 
     /// Takes `GenServer.cast(server, message)`; what it does not know is logged by the node and dropped.

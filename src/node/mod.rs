@@ -1,23 +1,55 @@
-//! An Erlang node: it connects, is found, runs the functions of its tables, and carries messages.
-//! Knows nothing of deployments.
+//! An Erlang node: it connects, is found, runs the functions of its tables, and carries messages. Knows nothing of
+//! deployments.
+//!
+//! ```text
+//! listener / dialer --handshake--> link
+//! link reader --> (frame, budget, term, control) --> dispatch --> rpc     functions of the tables, as processes
+//!                                                             --> call    registered servers
+//!                                                             --> processes   monitors, links, exits
+//! replies, signals, streams --> queue (bounded, replies first) --> link writer
+//! ```
+//!
+//! Tasks: one accepts, one dials the peer, one keeps the registration at EPMD; two a link; one a call that may wait.
 
+mod call;
+mod connect;
+mod control;
+mod dispatch;
+mod epmd;
+mod exits;
+mod flags;
 mod function;
 mod gen_server;
+mod handshake;
+mod kernel;
+mod link;
+mod links;
+mod name;
+mod processes;
+mod queue;
 mod raise;
+mod rex;
+mod rpc;
 
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
 pub use gen_server::GenServer;
 pub use raise::Raise;
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use self::connect::{FailureLog, Listener};
+use self::control::Target;
+use self::links::Links;
+use self::processes::{Kill, Kind, Process, Processes};
 use crate::secret::Secret;
-use crate::term::{Atom, Pid, Reference, Term};
+use crate::term::{Atom, Pid, Reference, Term, atom, tuple};
 
 /// How a node is set up.
 #[derive(Debug, Clone)]
@@ -34,7 +66,7 @@ pub struct Settings {
     pub dist_bind: Option<IpAddr>,
     /// The node to connect to and stay connected with.
     pub peer: Option<Atom>,
-    /// What the program calls itself (`otturnaut`) and its version, for `which_applications` and the shell's banner.
+    /// What the program calls itself and its version, for `which_applications` and the shell's banner.
     pub application: (&'static str, &'static str),
     /// Cancelled by `init:stop/0`, `erlang:halt/0` and their kin: the program is asked to end.
     pub stop: CancellationToken,
@@ -52,13 +84,19 @@ pub enum NodeError {
     #[error("cannot listen for distribution connections on {address}")]
     Listen {
         /// Where.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// Why.
         source: std::io::Error,
     },
     /// Another living node has the name.
-    #[error("the name {name} is taken by another node of this host")]
+    #[error("the name {name} is taken by another node of this host: choose another RELEASE_NODE, or end that node")]
     NameTaken {
+        /// The name.
+        name: Atom,
+    },
+    /// The name has no `@`.
+    #[error("{name} is not the name of a node: use name@host")]
+    Name {
         /// The name.
         name: Atom,
     },
@@ -78,21 +116,76 @@ pub struct Node(Arc<Inner>);
 
 struct Inner {
     settings: Settings,
+    creation: u32,
+    started: (SystemTime, Instant),
+    modules: Modules,
+    processes: Processes,
+    links: Links,
+    /// Who sends what no process sends: pings, monitors of waiting futures.
+    net_kernel: Pid,
+    tasks: TaskTracker,
+    failures: FailureLog,
+    /// No new work is taken.
+    closing: CancellationToken,
+    /// Links and listeners end.
+    stop: CancellationToken,
 }
 
 impl Node {
-    /// Opens the listener, registers at EPMD (or serves it), dials the peer, serves.
+    /// Opens the listener, registers at EPMD (or serves it), registers `servers`, dials the peer, serves.
     ///
     /// # Errors
     /// See [`NodeError`].
-    pub async fn start(settings: Settings, modules: Modules) -> Result<Self, NodeError> {
-        let _ = modules;
-        Ok(Self(Arc::new(Inner { settings })))
+    pub async fn start(
+        settings: Settings,
+        modules: Modules,
+        servers: Vec<(&'static str, Arc<dyn GenServer>)>,
+    ) -> Result<Self, NodeError> {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let listener = Listener::open(&settings).await?;
+        let creation = listener.register(&settings, &tasks, &stop).await?;
+        let processes = Processes::new(settings.name.clone(), creation);
+        let net_kernel = processes.new_pid();
+        let inner = Inner {
+            creation,
+            started: (SystemTime::now(), Instant::now()),
+            modules: kernel::complete(modules),
+            processes,
+            links: Links::default(),
+            net_kernel: net_kernel.clone(),
+            tasks,
+            failures: FailureLog::default(),
+            closing: CancellationToken::new(),
+            stop,
+            settings,
+        };
+        let node = Self(Arc::new(inner));
+        node.add("net_kernel", net_kernel, Kind::NetKernel);
+        node.add("rex", node.0.processes.new_pid(), Kind::Rex);
+        for (name, server) in servers {
+            node.add(name, node.0.processes.new_pid(), Kind::Server(server));
+        }
+        listener.serve(&node);
+        connect::keep_peer(&node);
+        Ok(node)
     }
 
     /// The node's name.
     pub fn name(&self) -> &Atom {
         &self.0.settings.name
+    }
+
+    /// Puts in a registered process.
+    fn add(&self, name: &'static str, pid: Pid, kind: Kind) {
+        let module = match &kind {
+            Kind::Server(server) => server.module(),
+            _ => name,
+        };
+        let initial_call = (Atom::from_static(module), Atom::from_static("init"), 1);
+        let process = new_process(pid.clone(), kind, initial_call);
+        if self.0.processes.insert(process).is_ok() {
+            self.0.processes.register(Atom::from_static(name), &pid);
+        }
     }
 
     /// Starts a process; its future gets its own pid and gives its exit reason. It ends early, its future dropped, on an
@@ -102,8 +195,32 @@ impl Node {
         F: FnOnce(Pid) -> Fut,
         Fut: Future<Output = Term> + Send + 'static,
     {
-        let _ = (initial_call, body);
-        unimplemented!()
+        let (module, function, arity) = initial_call;
+        let pid = self.0.processes.new_pid();
+        let kill = Arc::new(Kill::default());
+        let initial_call = (Atom::from_static(module), Atom::from_static(function), arity);
+        let process = new_process(pid.clone(), Kind::Task(kill.clone()), initial_call);
+        // Where the table is full the process has ended before it began: its watchers hear `noproc`.
+        if self.0.processes.insert(process).is_ok() {
+            self.run(pid.clone(), kill, body(pid.clone()));
+        }
+        pid
+    }
+
+    /// Runs a process's future to its end, or until it is killed; then tells who watches it.
+    fn run(&self, pid: Pid, kill: Arc<Kill>, body: impl Future<Output = Term> + Send + 'static) {
+        let node = self.clone();
+        self.0.tasks.spawn(async move {
+            let reason = {
+                let body = std::panic::AssertUnwindSafe(body).catch_unwind();
+                tokio::select! {
+                    biased;
+                    () = kill.token.cancelled() => kill.reason(),
+                    ended = body => ended.unwrap_or_else(|panic| rpc::panic_reason(&*panic)),
+                }
+            };
+            node.ended(&pid, &reason);
+        });
     }
 
     /// Sends a message to a process of any node; waits while the link's queue is full.
@@ -114,48 +231,101 @@ impl Node {
         self.send_all(from, to, vec![message]).await
     }
 
-    /// Sends messages in order as one burst; waits while the link's queue is full.
+    /// Sends messages in order as one burst; waits while the link's queue is full. A message that cannot be sent is left out,
+    /// and logged.
     ///
     /// # Errors
     /// As [`Node::send`].
     pub async fn send_all(&self, from: &Pid, to: &Pid, messages: Vec<Term>) -> Result<(), Gone> {
-        let _ = (from, to, messages);
-        unimplemented!()
+        if self.0.processes.is_own(to) {
+            // Processes of this node take no messages; servers are called.
+            return if self.is_alive(to) { Ok(()) } else { Err(Gone) };
+        }
+        let link = self.0.links.get(&to.node).ok_or(Gone)?;
+        let control = control::send(from, to);
+        let mut burst = Vec::new();
+        for message in &messages {
+            if let Err(e) = queue::frame(&mut burst, &control, Some(message)) {
+                tracing::warn!(to = %to.node, "a message was left out: {e}");
+            }
+        }
+        link.queue.put_stream(burst).await
     }
 
     /// Waits until a process of any node has ended; gives its reason (`noproc` if it was not there, `noconnection` if the
     /// link to its node is lost). Dropping the future takes the monitor back.
     pub async fn down(&self, of: &Pid) -> Term {
-        let _ = of;
-        unimplemented!()
-    }
-
-    /// Registers a server under a name and gives its pid. A name that is taken keeps its owner.
-    pub fn register(&self, name: &'static str, server: Arc<dyn GenServer>) -> Pid {
-        let _ = (name, server);
-        unimplemented!()
+        if self.0.processes.is_own(of) {
+            let Some(told) = self.0.processes.wait(of) else { return control::noproc() };
+            return told.await.unwrap_or(control::noproc());
+        }
+        exits::remote_down(self, of).await
     }
 
     /// Sends an exit signal to a process of any node, as `Process.exit/2`.
     pub fn exit(&self, from: &Pid, to: &Pid, reason: Term) {
-        let _ = (from, to, reason);
-        unimplemented!()
+        if self.0.processes.is_own(to) {
+            self.exit_signal(to, reason, exits::Signal::Exit);
+        } else if let Some(link) = self.0.links.get(&to.node) {
+            if let Err(e) = link.send_now(&control::exit2(from, to), Some(&reason)) {
+                tracing::warn!(to = %to.node, "an exit signal was left out: {e}");
+            }
+        }
     }
 
     /// Whether a process of this node lives.
     pub fn is_alive(&self, pid: &Pid) -> bool {
-        let _ = pid;
-        unimplemented!()
+        self.0.processes.with(pid, |_, _| ()).is_some()
+    }
+
+    /// The process that a name means.
+    pub fn whereis(&self, name: &str) -> Option<Pid> {
+        self.0.processes.whereis(name)
     }
 
     /// A reference that nobody else has.
-    pub fn make_reference(&self) -> Reference {
-        unimplemented!()
+    pub fn make_reference(&self) -> Option<Reference> {
+        self.0.processes.new_reference()
     }
 
     /// Takes no new work, waits up to `grace` for running calls, kills the rest with reason `shutdown`, closes the links.
     pub async fn shutdown(&self, grace: Duration) {
-        let _ = grace;
-        unimplemented!()
+        self.0.closing.cancel();
+        let deadline = tokio::time::Instant::now() + grace;
+        while self.0.processes.tasks() > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.0.processes.kill_all(&atom("shutdown"));
+        let killed = tokio::time::Instant::now() + grace;
+        while self.0.processes.tasks() > 0 && tokio::time::Instant::now() < killed {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(grace, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!("some tasks of the node did not end in time");
+        }
     }
+}
+
+fn new_process(pid: Pid, kind: Kind, initial_call: processes::InitialCall) -> Process {
+    Process { pid, kind, initial_call, watchers: Vec::new(), linked: Vec::new(), waiting: Vec::new() }
+}
+
+/// A server named in a call: `{name, node}`, a name, or a pid, if it is one of this node.
+fn named_target(term: &Term, node: &Node) -> Option<Target> {
+    match term {
+        Term::Pid(pid) => Some(Target::Pid((**pid).clone())),
+        Term::Atom(name) => Some(Target::Name(name.clone())),
+        Term::Tuple(parts) => match parts.as_slice() {
+            [Term::Atom(name), Term::Atom(at)] if at == node.name() => Some(Target::Name(name.clone())),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// `{first, second}`.
+fn pair(first: Term, second: Term) -> Term {
+    tuple([first, second])
 }

@@ -1,0 +1,134 @@
+//! Taking an application away. Nothing that is missing and nothing that fails stops the rest.
+
+use futures::future::join_all;
+
+use super::progress::{Reporter, UndeployStep};
+use super::switch::is_gone;
+use super::{UndeployRequest, route_id};
+use crate::apps::{AppEntry, AppState, Labels, PortManager};
+use crate::host::{Container, ContainerStatus, Host, RuntimeError, RuntimeTarget};
+use crate::limits;
+
+/// One undeploy under way.
+pub(super) struct Undeploy {
+    pub(super) host: Host,
+    pub(super) state: AppState,
+    pub(super) ports: PortManager,
+    pub(super) request: UndeployRequest,
+    pub(super) progress: Reporter<UndeployStep>,
+}
+
+/// A container to take away, and where it is.
+type Found = (RuntimeTarget, Container);
+
+impl Undeploy {
+    /// Route first, so that no request meets a container that is going; then containers, port and state.
+    pub(super) async fn run(mut self) {
+        self.tell(UndeployStep::RetrieveState, "Looking up what is there").await;
+        let entry = self.state.get(&self.request.app_id);
+        let was_routed = self.remove_route(entry.as_ref()).await;
+        let found = self.find(entry.as_ref()).await;
+
+        self.tell(UndeployStep::StopContainer, "Stopping the containers").await;
+        let running = found.iter().filter(|(_, container)| container.status != ContainerStatus::Stopped);
+        let running: Vec<&Found> = running.collect();
+        if was_routed == Ok(true) && !running.is_empty() {
+            tokio::time::sleep(limits::DRAIN).await;
+        }
+        join_all(running.into_iter().map(|found| self.stop(found))).await;
+
+        self.tell(UndeployStep::RemoveContainer, "Removing the containers").await;
+        join_all(found.iter().map(|found| self.remove(found))).await;
+
+        self.tell(UndeployStep::RemoveRoutes, "Removing the route").await;
+        if was_routed.is_err() {
+            self.remove_route(entry.as_ref()).await.unwrap_or_default();
+        }
+
+        self.tell(UndeployStep::ReleasePort, "Releasing the port").await;
+        let known = entry.and_then(|entry| entry.port);
+        for port in found.iter().filter_map(|(_, container)| container.port).chain(known) {
+            self.ports.release(port);
+        }
+
+        self.tell(UndeployStep::ClearState, "Forgetting the application").await;
+        self.state.delete(&self.request.app_id);
+    }
+
+    async fn tell(&mut self, step: UndeployStep, message: &str) {
+        self.progress.tell(step, message).await;
+    }
+
+    /// Whether there was a route; an error if it may still be there.
+    async fn remove_route(&self, entry: Option<&AppEntry>) -> Result<bool, ()> {
+        let id = route_id(&self.request.app_id);
+        let proxy = self.host.proxies.proxy(&self.host.proxies.defaults());
+        match proxy.remove_route(&id).await {
+            Ok(()) => Ok(true),
+            Err(error) if is_gone(&error) => Ok(false),
+            Err(error) => {
+                // An application without domains runs well without Caddy.
+                let routed = entry.and_then(|e| e.domains.as_ref()).is_some_and(|domains| !domains.is_empty());
+                if routed {
+                    tracing::warn!(app_id = self.request.app_id, id, %error, "the route could not be removed");
+                } else {
+                    tracing::debug!(app_id = self.request.app_id, id, %error, "whether there is a route is not known");
+                }
+                Err(())
+            }
+        }
+    }
+
+    /// All containers of the application: by label on every engine that may have one, and the one that the state names.
+    async fn find(&self, entry: Option<&AppEntry>) -> Vec<Found> {
+        let there = entry.and_then(|entry| entry.runtime.clone());
+        let present = self.host.runtimes.present().into_iter().map(|(target, _)| target);
+        let mut targets: Vec<RuntimeTarget> = Vec::new();
+        for target in [self.request.runtime.clone()].into_iter().chain(there.clone()).chain(present) {
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        let mut found: Vec<Found> = Vec::new();
+        for target in targets {
+            match self.host.runtimes.runtime(&target).list(&Labels::of_app(&self.request.app_id)).await {
+                Ok(containers) => {
+                    for container in containers {
+                        if found.iter().all(|(_, known)| known.id != container.id) {
+                            found.push((target.clone(), container));
+                        }
+                    }
+                }
+                Err(error) => self.failed("the engine could not be asked", &target, &error),
+            }
+        }
+        let known = entry.and_then(|entry| entry.container_name.clone());
+        if let Some(name) = known.filter(|name| found.iter().all(|(_, container)| container.name != *name)) {
+            let target = there.unwrap_or_else(|| self.request.runtime.clone());
+            match self.host.runtimes.runtime(&target).inspect(&name).await {
+                Ok(container) => found.push((target, container)),
+                Err(RuntimeError::NotFound { .. }) => {}
+                Err(error) => self.failed("the container could not be looked up", &target, &error),
+            }
+        }
+        found
+    }
+
+    async fn stop(&self, (target, container): &Found) {
+        match self.host.runtimes.runtime(target).stop(&container.id, limits::UNDEPLOY_GRACE).await {
+            Ok(()) | Err(RuntimeError::NotFound { .. }) => {}
+            Err(error) => self.failed("a container did not stop", target, &error),
+        }
+    }
+
+    async fn remove(&self, (target, container): &Found) {
+        match self.host.runtimes.runtime(target).remove(&container.id).await {
+            Ok(()) | Err(RuntimeError::NotFound { .. }) => {}
+            Err(error) => self.failed("a container could not be removed", target, &error),
+        }
+    }
+
+    fn failed(&self, what: &str, target: &RuntimeTarget, error: &RuntimeError) {
+        tracing::warn!(app_id = self.request.app_id, engine = %target.kind, %error, "{what}");
+    }
+}

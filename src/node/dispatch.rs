@@ -1,0 +1,46 @@
+//! What a link's reader read goes to whom it concerns. Nothing here waits.
+
+use std::sync::Arc;
+
+use super::control::{Incoming, Target};
+use super::link::{Link, Receiver};
+use super::processes::Kind;
+use super::{Node, call, exits, rex, rpc};
+use crate::term::{Pid, Term};
+
+impl Receiver for Node {
+    fn receive(&self, link: &Arc<Link>, incoming: Incoming) {
+        match incoming {
+            Incoming::Spawn(request) => rpc::spawn(self, link, *request),
+            Incoming::Send { to, message } => self.deliver(link, &Target::Pid(to), message),
+            Incoming::SendNamed { name, message, .. } => self.deliver(link, &Target::Name(name), message),
+            Incoming::Unknown(op) => tracing::info!(peer = %link.peer, op, "an unknown control message was ignored"),
+            Incoming::Nothing => {}
+            signal => exits::receive(self, link, signal),
+        }
+    }
+}
+
+impl Node {
+    /// A message to a process of this node; to an unknown one it is dropped, as everywhere in Erlang.
+    pub(super) fn deliver(&self, link: &Arc<Link>, target: &Target, message: Term) {
+        let Some((pid, kind)) = self.0.processes.kind(target) else {
+            tracing::debug!(?target, "a message to nobody was dropped");
+            return;
+        };
+        let to = Mailbox { node: self, link, pid };
+        match kind {
+            Kind::Server(server) => call::receive(&to, &server, message),
+            Kind::NetKernel => call::receive_ping(&to, &message),
+            Kind::Rex => rex::receive(&to, message),
+            Kind::Task(_) => tracing::debug!("a message to a process that takes none was dropped"),
+        }
+    }
+}
+
+/// To whom a message went, and over which link it came.
+pub(super) struct Mailbox<'a> {
+    pub(super) node: &'a Node,
+    pub(super) link: &'a Arc<Link>,
+    pub(super) pid: Pid,
+}

@@ -1,0 +1,135 @@
+//! Ends: of processes, of links, and who hears of them.
+
+use super::control::{self, Incoming, Target};
+use super::link::Link;
+use super::processes::{Kind, Linked, Watcher};
+use super::{Node, rpc};
+use crate::term::{Pid, Term, atom};
+
+/// What an exit signal comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// `exit/2`: `kill` cannot be refused.
+    Exit,
+    /// The end of a linked process.
+    Linked,
+}
+
+impl Node {
+    /// A process ended: who watches it and who is linked to it is told.
+    pub(super) fn ended(&self, pid: &Pid, reason: &Term) {
+        let Some(process) = self.0.processes.remove(pid) else { return };
+        for Linked { link, pid: to } in &process.linked {
+            rpc::send_or_say(link, &control::exit(pid, to), reason);
+            link.queue.flush();
+        }
+        for watcher in &process.watchers {
+            send_down(watcher, reason);
+            watcher.link.queue.flush();
+        }
+        for waiting in process.waiting {
+            // Whoever waited may have gone.
+            waiting.send(reason.clone()).unwrap_or_default();
+        }
+    }
+
+    /// An exit signal to a process of this node.
+    pub(super) fn exit_signal(&self, to: &Pid, reason: Term, signal: Signal) {
+        if reason.is_atom("normal") {
+            return;
+        }
+        let reason = if signal == Signal::Exit && reason.is_atom("kill") { atom("killed") } else { reason };
+        match self.0.processes.kind(&Target::Pid(to.clone())) {
+            Some((_, Kind::Task(kill))) => kill.kill(reason),
+            // A server of this node holds the state of all callers; it does not end before the node.
+            Some(_) => tracing::warn!("an exit signal to a registered server was not obeyed: {reason:?}"),
+            None => {}
+        }
+    }
+
+    /// A link is gone: what depended on it ends with `noconnection`.
+    pub(super) fn link_lost(&self, link: &Link) {
+        for orphan in self.0.processes.link_lost(link.id) {
+            self.exit_signal(&orphan, atom("noconnection"), Signal::Linked);
+        }
+    }
+
+    /// A peer's process watches one of this node.
+    pub(super) fn watch(&self, watcher: Watcher) {
+        if let Err(watcher) = self.0.processes.watch(watcher) {
+            send_down(&watcher, &control::noproc());
+        }
+    }
+
+    /// A peer's process links itself to one of this node.
+    pub(super) fn link_processes(&self, to: &Pid, linked: Linked) {
+        let (link, from) = (linked.link.clone(), linked.pid.clone());
+        if !self.0.processes.link(to, linked) {
+            rpc::send_or_say(&link, &control::exit(to, &from), &control::noproc());
+        }
+    }
+}
+
+/// Tells a watcher; the reader, or whoever calls this, flushes.
+pub(super) fn send_down(watcher: &Watcher, reason: &Term) {
+    let control = control::down(&watcher.target, &watcher.pid, &watcher.reference);
+    rpc::send_or_say(&watcher.link, &control, reason);
+}
+
+/// Takes a monitor back when the future that waits is dropped.
+struct Demonitor<'a> {
+    node: &'a Node,
+    of: &'a Pid,
+    reference: crate::term::Reference,
+}
+
+impl Drop for Demonitor<'_> {
+    fn drop(&mut self) {
+        let open = self.node.0.processes.forget_remote(&self.reference);
+        if let Some(link) = self.node.0.links.get(&self.of.node).filter(|_| open) {
+            let control = control::demonitor(&self.node.0.net_kernel, self.of, &self.reference);
+            // Pids and references can always be sent.
+            link.send_now(&control, None).unwrap_or_default();
+        }
+    }
+}
+
+/// Waits for the end of a peer's process.
+pub(super) async fn remote_down(node: &Node, of: &Pid) -> Term {
+    let gone = || atom("noconnection");
+    let Some(link) = node.0.links.get(&of.node) else { return gone() };
+    let Some(reference) = node.make_reference() else { return gone() };
+    let told = node.0.processes.wait_remote(link.id, reference.clone());
+    let _demonitor = Demonitor { node, of, reference: reference.clone() };
+    let sent = link.send_now(&control::monitor(&node.0.net_kernel, of, &reference), None);
+    // The link may have gone between the look and the wait: then nobody else tells.
+    if sent.is_err() || link.closed.is_cancelled() {
+        return gone();
+    }
+    told.await.unwrap_or_else(|_| gone())
+}
+
+/// The signals of a peer, and what they do here.
+pub(super) fn receive(node: &Node, link: &std::sync::Arc<Link>, incoming: Incoming) {
+    match incoming {
+        Incoming::Link { from, to } => node.link_processes(&to, Linked { link: link.clone(), pid: from }),
+        Incoming::Unlink { from, to, id } => {
+            node.0.processes.unlink(&to, &from);
+            if let Some(id) = id {
+                link.send(&control::unlink_ack(id, &to, &from), None).unwrap_or_default();
+            }
+        }
+        Incoming::Exit { from, to, reason } => {
+            if node.0.processes.unlink(&to, &from) {
+                node.exit_signal(&to, reason, Signal::Linked);
+            }
+        }
+        Incoming::Exit2 { to, reason, .. } => node.exit_signal(&to, reason, Signal::Exit),
+        Incoming::Monitor { from, target, reference } => {
+            node.watch(Watcher { link: link.clone(), pid: from, reference, target });
+        }
+        Incoming::Demonitor { target, reference } => node.0.processes.unwatch(link.id, &target, &reference),
+        Incoming::Down { reference, reason } => node.0.processes.remote_down(&reference, reason),
+        _ => {}
+    }
+}

@@ -1,0 +1,65 @@
+//! The side that was dialled.
+
+use super::message::{self, Challenge};
+use super::{HandshakeError, Local, Peer, Stream, Verdict, digest, matches};
+use crate::node::{flags, name};
+use crate::term::Atom;
+
+/// Runs the handshake with a node that dialled; `judge` settles what happens if this node dials it too.
+pub(in crate::node) async fn accept(
+    stream: &mut impl Stream,
+    local: &Local,
+    judge: impl Fn(&Atom) -> Verdict + Send,
+) -> Result<Peer, HandshakeError> {
+    let peer = greet(stream, local, judge).await?;
+    let ours = rand::random();
+    let challenge = Challenge {
+        flags: flags::OURS,
+        challenge: ours,
+        creation: local.creation,
+        name: local.name.as_str().as_bytes(),
+    };
+    message::send(stream, &message::challenge(&challenge)).await?;
+    let frame = message::receive(stream).await?;
+    let (theirs, answer) = message::parse_reply(&frame)?;
+    if !matches(&local.cookie, ours, &answer) {
+        return Err(HandshakeError::Cookie { peer: peer.name });
+    }
+    message::send(stream, &message::acknowledge(digest(&local.cookie, theirs))).await?;
+    Ok(peer)
+}
+
+/// Takes the peer's name, answers with a status.
+async fn greet(
+    stream: &mut impl Stream,
+    local: &Local,
+    judge: impl Fn(&Atom) -> Verdict + Send,
+) -> Result<Peer, HandshakeError> {
+    let frame = message::receive(stream).await?;
+    let asked = message::parse_name(&frame)?;
+    let given = flags::wants_name(asked.flags);
+    let found = if given { name::give(asked.name) } else { name::parse(asked.name) };
+    let Some(peer) = found.filter(|peer| *peer != local.name) else {
+        message::send(stream, b"snot_allowed").await?;
+        return Err(HandshakeError::Name(String::from_utf8_lossy(asked.name).into_owned()));
+    };
+    let missing = flags::missing(asked.flags);
+    if missing != 0 {
+        message::send(stream, b"snot_allowed").await?;
+        return Err(HandshakeError::Flags { peer, missing });
+    }
+    if given {
+        let creation = rand::random::<u32>().max(4);
+        message::send(stream, &message::named(peer.as_str(), creation)).await?;
+        return Ok(Peer { name: peer, flags: asked.flags & flags::OURS, creation });
+    }
+    match judge(&peer) {
+        Verdict::Proceed => message::send(stream, b"sok").await?,
+        Verdict::ProceedSimultaneous => message::send(stream, b"sok_simultaneous").await?,
+        Verdict::Decline => {
+            message::send(stream, b"snok").await?;
+            return Err(HandshakeError::Simultaneous { peer });
+        }
+    }
+    Ok(Peer { name: peer, flags: asked.flags & flags::OURS, creation: asked.creation })
+}

@@ -1,0 +1,51 @@
+//! The side that dials.
+
+use super::message;
+use super::{HandshakeError, Local, Peer, Stream, digest, matches};
+use crate::node::flags;
+use crate::term::Atom;
+
+/// Runs the handshake with `peer`, which was dialled.
+pub(in crate::node) async fn dial(
+    stream: &mut impl Stream,
+    local: &Local,
+    peer: &Atom,
+) -> Result<Peer, HandshakeError> {
+    message::send(stream, &message::name(flags::OURS, local.creation, local.name.as_str())).await?;
+    status(stream, peer).await?;
+    let frame = message::receive(stream).await?;
+    let theirs = message::parse_challenge(&frame)?;
+    if theirs.name != peer.as_str().as_bytes() {
+        return Err(HandshakeError::Name(String::from_utf8_lossy(theirs.name).into_owned()));
+    }
+    let missing = flags::missing(theirs.flags);
+    if missing != 0 {
+        return Err(HandshakeError::Flags { peer: peer.clone(), missing });
+    }
+    let ours = rand::random();
+    message::send(stream, &message::reply(ours, digest(&local.cookie, theirs.challenge))).await?;
+    // A node whose cookie is another closes the connection at this point, and says nothing.
+    let answer = message::receive(stream).await.map_err(|e| match e {
+        HandshakeError::Io(_) => HandshakeError::Cookie { peer: peer.clone() },
+        other => other,
+    })?;
+    if !matches(&local.cookie, ours, &message::parse_acknowledge(&answer)?) {
+        return Err(HandshakeError::Cookie { peer: peer.clone() });
+    }
+    Ok(Peer { name: peer.clone(), flags: theirs.flags & flags::OURS, creation: theirs.creation })
+}
+
+async fn status(stream: &mut impl Stream, peer: &Atom) -> Result<(), HandshakeError> {
+    let frame = message::receive(stream).await?;
+    match frame.as_slice() {
+        b"sok" | b"sok_simultaneous" => Ok(()),
+        // The peer still holds a link that this node knows to be gone.
+        b"salive" => message::send(stream, b"strue").await,
+        b"snok" => Err(HandshakeError::Simultaneous { peer: peer.clone() }),
+        [b's', status @ ..] => {
+            let status = String::from_utf8_lossy(status).chars().take(40).collect();
+            Err(HandshakeError::Refused { peer: peer.clone(), status })
+        }
+        _ => Err(HandshakeError::Malformed("a status was wanted")),
+    }
+}

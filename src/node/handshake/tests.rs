@@ -1,0 +1,122 @@
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+use super::*;
+use crate::node::flags;
+
+fn local(name: &'static str, cookie: &str) -> Local {
+    Local { name: Atom::from_static(name), cookie: Secret::new(cookie.to_owned()), creation: 7 }
+}
+
+async fn shake(ours: &Local, theirs: &Local, judge: Verdict) -> [Result<Peer, HandshakeError>; 2] {
+    let (mut near, mut far) = duplex(4096);
+    let dialled = async {
+        let result = dial(&mut near, ours, &theirs.name).await;
+        drop(near);
+        result
+    };
+    let accepted = async {
+        let result = accept(&mut far, theirs, |_| judge).await;
+        drop(far);
+        result
+    };
+    let (dialled, accepted) = tokio::join!(dialled, accepted);
+    [dialled, accepted]
+}
+
+#[tokio::test]
+async fn two_nodes_with_one_cookie_agree() {
+    let (a, b) = (local("a@h", "c"), local("b@h", "c"));
+    for verdict in [Verdict::Proceed, Verdict::ProceedSimultaneous] {
+        let [dialled, accepted] = shake(&a, &b, verdict).await;
+        assert_eq!(dialled.unwrap(), Peer { name: b.name.clone(), flags: flags::OURS, creation: 7 });
+        assert_eq!(accepted.unwrap().name, a.name);
+    }
+}
+
+#[tokio::test]
+async fn another_cookie_is_named_on_both_sides() {
+    let results = shake(&local("a@h", "c"), &local("b@h", "d"), Verdict::Proceed).await;
+    for result in results {
+        assert!(matches!(result, Err(HandshakeError::Cookie { .. })), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_declined_dialer_gives_way() {
+    let results = shake(&local("a@h", "c"), &local("b@h", "c"), Verdict::Decline).await;
+    for result in results {
+        assert!(matches!(result, Err(HandshakeError::Simultaneous { .. })), "{result:?}");
+    }
+}
+
+#[tokio::test]
+async fn ones_own_name_is_not_allowed() {
+    let [dialled, accepted] = shake(&local("a@h", "c"), &local("a@h", "c"), Verdict::Proceed).await;
+    assert!(matches!(dialled, Err(HandshakeError::Refused { status, .. }) if status == "not_allowed"));
+    assert!(matches!(accepted, Err(HandshakeError::Name(_))));
+}
+
+/// A conversation that was recorded between real nodes: digests and frames to the byte.
+#[tokio::test]
+async fn the_frames_are_those_of_real_nodes() {
+    let (mut client, mut server) = duplex(4096);
+    let node = Local { creation: 0x6b03_fb8d, ..local("rust@127.0.0.1", "c") };
+    let serving = async move { accept(&mut server, &node, |_| Verdict::Proceed).await };
+    let talking = async move {
+        client.write_all(b"\0\x12N\0\0\0\x0d\x07\x5f\x5f\xbc\0\0\0\x01\0\x03t@h").await.unwrap();
+        let mut status = [0; 5];
+        client.read_exact(&mut status).await.unwrap();
+        assert_eq!(&status, b"\0\x03sok");
+        let mut challenge = [0; 35];
+        client.read_exact(&mut challenge).await.unwrap();
+        assert_eq!(&challenge[..11], b"\0\x21N\0\0\0\x0d\x07\x5f\x5f\xbc");
+        assert_eq!(&challenge[15..], b"\x6b\x03\xfb\x8d\0\x0erust@127.0.0.1");
+        let theirs = u32::from_be_bytes(challenge[11..15].try_into().unwrap());
+        let answer = message::reply(7, digest(&Secret::new("c".to_owned()), theirs));
+        client.write_all(&[b"\0\x15".as_slice(), &answer].concat()).await.unwrap();
+        let mut acknowledge = [0; 19];
+        client.read_exact(&mut acknowledge).await.unwrap();
+        assert_eq!(&acknowledge, b"\0\x11a\x4d\x3a\x21\xd8\xc6\x84\xc0\x9c\x19\xb9\x3b\xe9\x11\x82\x7f\xd5");
+    };
+    let (peer, ()) = tokio::join!(serving, talking);
+    assert_eq!(peer.unwrap().name, "t@h");
+}
+
+#[tokio::test]
+async fn a_peer_that_asks_for_a_name_is_given_one_on_its_host() {
+    const NAME_ME: u64 = 1 << 33;
+    let (mut client, mut server) = duplex(4096);
+    let node = local("rust@127.0.0.1", "c");
+    let serving = async move { accept(&mut server, &node, |_| Verdict::Proceed).await };
+    let talking = async move {
+        let asked = message::name(flags::OURS | NAME_ME, 0, "10.0.0.7");
+        message::send(&mut client, &asked).await.unwrap();
+        let status = message::receive(&mut client).await.unwrap();
+        let length = usize::from(u16::from_be_bytes(status[7..9].try_into().unwrap()));
+        assert_eq!((&status[..7], status.len()), (b"snamed:".as_slice(), 9 + length + 4));
+        let challenge = message::receive(&mut client).await.unwrap();
+        let theirs = message::parse_challenge(&challenge).unwrap().challenge;
+        let answer = message::reply(7, digest(&Secret::new("c".to_owned()), theirs));
+        message::send(&mut client, &answer).await.unwrap();
+        message::receive(&mut client).await.unwrap();
+        String::from_utf8(status[9..9 + length].to_vec()).unwrap()
+    };
+    let (peer, given) = tokio::join!(serving, talking);
+    assert!(given.ends_with("@10.0.0.7"), "{given}");
+    assert_eq!(peer.unwrap().name.as_str(), given);
+}
+
+#[test]
+fn the_digest_is_that_of_real_nodes() {
+    let recorded = [0x21, 0x62, 0x78, 0x25, 0x1d, 0xc8, 0x07, 0x93, 0x2c, 0x5c, 0x17, 0x03, 0x93, 0xc3, 0x96, 0x13];
+    assert_eq!(digest(&Secret::new("c".to_owned()), 0x9d9c_4e38), recorded);
+}
+
+proptest! {
+    #[test]
+    fn no_message_panics(frame in proptest::collection::vec(any::<u8>(), 0..80)) {
+        drop((message::parse_name(&frame), message::parse_challenge(&frame)));
+        drop((message::parse_reply(&frame), message::parse_acknowledge(&frame)));
+    }
+}

@@ -1,0 +1,159 @@
+//! `erlang`: what the node tells about itself and its processes.
+
+use super::{atom_text, badarg, erlang::own_pid};
+use crate::limits;
+use crate::node::{CallResult, Context, Module, Raise, pair};
+use crate::term::{Atom, Term, atom, charlist, list, tuple};
+
+/// The OTP release whose protocol this node speaks: shells choose theirs by it.
+const OTP_RELEASE: &str = "27";
+/// The emulator's version of that release.
+const ERTS: &str = "15.0";
+
+pub(super) fn add_to(module: Module) -> Module {
+    module
+        .immediate("memory", 0..=1, memory)
+        .immediate("statistics", 1..=1, statistics)
+        .immediate("system_info", 1..=1, system_info)
+        .immediate("process_info", 1..=2, process_info)
+}
+
+/// Resident memory of this program, in bytes. There is one heap: what it holds is not told apart.
+fn memory(_: &Context, args: &[Term]) -> CallResult {
+    let bytes = Term::from(resident_bytes());
+    let total = ["total", "processes", "processes_used", "system", "atom", "atom_used", "binary", "code", "ets"];
+    let value = |kind: &str| if matches!(kind, "total" | "system") { bytes.clone() } else { Term::Int(0) };
+    match args.first() {
+        None => Ok(list(total.map(|kind| pair(atom(kind), value(kind))))),
+        Some(Term::List(kinds)) => {
+            let one = |kind: &Term| match kind.as_atom() {
+                Some(name) if total.contains(&name) => Ok(pair(kind.clone(), value(name))),
+                _ => Err(badarg()),
+            };
+            Ok(Term::List(kinds.iter().map(one).collect::<Result<_, _>>()?))
+        }
+        Some(kind) => match kind.as_atom() {
+            Some(name) if total.contains(&name) => Ok(value(name)),
+            _ => Err(badarg()),
+        },
+    }
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
+}
+
+/// Milliseconds of processor time of this program.
+fn cpu_milliseconds() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Behind the name, which may hold blanks: fields 14 and 15 count ticks of user and system time.
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    (ticks(11) + ticks(12)) * 1000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+fn statistics(context: &Context, args: &[Term]) -> CallResult {
+    let uptime = u64::try_from(context.node.0.started.1.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let two = |value: u64| tuple([Term::from(value), Term::Int(0)]);
+    match atom_text(args, 0)? {
+        "wall_clock" => Ok(two(uptime)),
+        "runtime" => Ok(two(cpu_milliseconds())),
+        "io" => Ok(tuple([pair(atom("input"), Term::Int(0)), pair(atom("output"), Term::Int(0))])),
+        "reductions" => Ok(two(0)),
+        "run_queue" => Ok(Term::Int(0)),
+        _ => Err(badarg()),
+    }
+}
+
+fn system_info(context: &Context, args: &[Term]) -> CallResult {
+    let cpus = || Term::from(std::thread::available_parallelism().map_or(1, usize::from));
+    let (name, version) = context.node.0.settings.application;
+    Ok(match atom_text(args, 0)? {
+        "system_version" => charlist(&format!("{name} {version} (a hidden node of OTP {OTP_RELEASE}'s protocol)\n")),
+        "otp_release" => charlist(OTP_RELEASE),
+        "version" => charlist(ERTS),
+        "creation" => Term::from(context.node.0.creation),
+        "process_count" => Term::from(context.node.0.processes.pids().len()),
+        "process_limit" => Term::from(limits::PROCESSES),
+        "port_count" | "ets_count" => Term::Int(0),
+        "schedulers" | "schedulers_online" | "logical_processors" | "logical_processors_available" => cpus(),
+        "wordsize" => Term::from(size_of::<usize>()),
+        "system_architecture" => charlist(&format!("{}-unknown-linux", std::env::consts::ARCH)),
+        "machine" => charlist(name),
+        "os_type" => pair(atom("unix"), atom("linux")),
+        "start_time" => Term::Int(0),
+        "time_offset" => atom("final"),
+        "dist_ctrl" | "loaded" => list([]),
+        _ => return Err(badarg()),
+    })
+}
+
+/// All items of a process, one of them, or some.
+fn process_info(context: &Context, args: &[Term]) -> CallResult {
+    const ALL: [&str; 8] = [
+        "registered_name",
+        "current_function",
+        "initial_call",
+        "status",
+        "message_queue_len",
+        "links",
+        "dictionary",
+        "memory",
+    ];
+    let pid = own_pid(context, args)?;
+    if !context.node.is_alive(&pid) && pid != context.this {
+        return Ok(atom("undefined"));
+    }
+    let one = |name: &str| item(context, &pid, name);
+    match args.get(1) {
+        None => {
+            let items = ALL.iter().map(|name| one(name)).collect::<Result<Vec<_>, _>>()?;
+            // A process without a name has no such item in the whole list.
+            Ok(list(items.into_iter().filter(|item| !matches!(item, Term::List(_)))))
+        }
+        Some(Term::List(names)) => {
+            let named = |name: &Term| match (name.as_atom(), one(name.as_atom().unwrap_or_default())?) {
+                (Some("registered_name"), Term::List(_)) => Ok(pair(name.clone(), list([]))),
+                (_, item) => Ok(item),
+            };
+            Ok(Term::List(names.iter().map(named).collect::<Result<_, Raise>>()?))
+        }
+        Some(name) => one(name.as_atom().ok_or_else(badarg)?),
+    }
+}
+
+fn item(context: &Context, pid: &crate::term::Pid, name: &str) -> Result<Term, Raise> {
+    let processes = &context.node.0.processes;
+    let initial = || {
+        let call = processes.with(pid, |process, _| process.initial_call.clone());
+        let (module, function, arity) = call.unwrap_or((Atom::from_static("erlang"), Atom::from_static("apply"), 2));
+        tuple([Term::Atom(module), Term::Atom(function), Term::from(arity)])
+    };
+    let value = match name {
+        "registered_name" => match processes.with(pid, |_, name| name.cloned()).flatten() {
+            Some(name) => Term::Atom(name),
+            None => return Ok(list([])),
+        },
+        "current_function" | "initial_call" => initial(),
+        "status" => atom("waiting"),
+        "message_queue_len" | "memory" | "reductions" | "heap_size" | "total_heap_size" | "stack_size" => Term::Int(0),
+        "links" => {
+            let linked = processes.with(pid, |process, _| process.linked.iter().map(|l| l.pid.clone()).collect());
+            list(linked.unwrap_or_else(Vec::new).into_iter().map(Term::from))
+        }
+        "monitored_by" => {
+            let watchers = processes.with(pid, |process, _| process.watchers.iter().map(|w| w.pid.clone()).collect());
+            list(watchers.unwrap_or_else(Vec::new).into_iter().map(Term::from))
+        }
+        "dictionary" => list([pair(atom("$initial_call"), initial())]),
+        "messages" | "monitors" | "current_stacktrace" => list([]),
+        "group_leader" => context.group_leader.clone(),
+        "trap_exit" => Term::from(false),
+        "priority" => atom("normal"),
+        _ => return Err(badarg()),
+    };
+    Ok(pair(Atom::new(name).map_or(Term::NIL, Term::Atom), value))
+}

@@ -1,0 +1,41 @@
+//! The functions of Erlang's own modules that `iex`, `rpc` users and Elixir's `Node`, `Task` and `:sys` use on a remote
+//! node. They tell the truth about this node; what it does not have is `undef`.
+
+mod code;
+mod erlang;
+mod info;
+mod system;
+
+use super::{CallResult, Module, Modules, Raise};
+use crate::term::Term;
+use crate::term::read::Reader;
+
+/// Adds Erlang's own modules, and to every module what each has: `module_info`, `__info__`.
+pub(super) fn complete(mut modules: Modules) -> Modules {
+    let own = [erlang::module(), info::add_to(Module::new("erlang"))];
+    let rest =
+        [code::module(), system::application(), system::init(), system::net_kernel(), system::sys(), system::elixir()];
+    own.into_iter().chain(rest).for_each(|module| modules.add(module));
+    let names: Vec<&'static str> = modules.iter().map(|module| module.name).collect();
+    names.into_iter().for_each(|name| modules.add(code::reflection(name)));
+    modules
+}
+
+/// Erlang's own error for an argument of the wrong shape.
+fn badarg() -> Raise {
+    Raise::error(crate::term::atom("badarg"))
+}
+
+/// The text of an atom, else `badarg` as Erlang's own functions raise it.
+fn atom_text(args: &[Term], at: usize) -> Result<&str, Raise> {
+    args.get(at).and_then(Term::as_atom).ok_or_else(badarg)
+}
+
+fn reader<'a>(args: &'a [Term], at: usize, name: &'static str) -> Result<Reader<'a>, Raise> {
+    args.get(at).map(|term| Reader::new(name, term)).ok_or_else(badarg)
+}
+
+/// The answer of a function that always has one.
+fn answer(value: impl Into<Term>) -> CallResult {
+    Ok(value.into())
+}

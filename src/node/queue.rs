@@ -1,0 +1,222 @@
+//! The outgoing side of a link.
+//!
+//! Frames are encoded straight into buffers. Whoever put one in writes what the socket takes at once; the link's writer task
+//! does the rest when the socket has room again. Replies and signals go before streams. Streams are bounded: their senders
+//! wait. Replies are not, but a link whose replies pile up is read no further, and closed in the end.
+
+use std::collections::VecDeque;
+use std::io::ErrorKind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Gone;
+use crate::limits;
+use crate::term::Term;
+use crate::term::codec::{self, EncodeError};
+
+/// Type of a frame without atom cache and fragments (`PASS_THROUGH`).
+pub(super) const PASS_THROUGH: u8 = 112;
+
+/// Buffers above this size are given back once they are written.
+const KEPT_BYTES: usize = 256 * 1024;
+
+/// What came of an attempt to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pumped {
+    /// Nothing is left to write.
+    Empty,
+    /// The socket takes no more now.
+    Full,
+    /// The socket is broken.
+    Broken,
+}
+
+pub(super) struct Queue {
+    socket: OwnedWriteHalf,
+    pending: Mutex<Pending>,
+    /// Something is left to be written.
+    left: Notify,
+    /// A stream, or replies, were written out.
+    room: Notify,
+}
+
+struct Pending {
+    /// Being written; whole frames.
+    current: Vec<u8>,
+    written: usize,
+    /// Replies, signals, ticks.
+    urgent: Vec<u8>,
+    /// Bursts of messages.
+    streams: VecDeque<Vec<u8>>,
+    stream_bytes: usize,
+    last_written: Instant,
+    closed: bool,
+}
+
+impl Queue {
+    pub(super) fn new(socket: OwnedWriteHalf) -> Self {
+        let pending = Pending {
+            current: Vec::new(),
+            written: 0,
+            urgent: Vec::new(),
+            streams: VecDeque::new(),
+            stream_bytes: 0,
+            last_written: Instant::now(),
+            closed: false,
+        };
+        Self { socket, pending: Mutex::new(pending), left: Notify::new(), room: Notify::new() }
+    }
+
+    /// Puts in a frame that goes before streams; [`Queue::flush`] writes it.
+    pub(super) fn put(&self, control: &Term, payload: Option<&Term>) -> Result<(), EncodeError> {
+        frame(&mut self.pending().urgent, control, payload)
+    }
+
+    /// Puts in a tick if nothing was written for a while.
+    pub(super) fn tick(&self) {
+        let mut pending = self.pending();
+        if pending.last_written.elapsed() >= limits::TICK_AFTER && pending.is_empty() {
+            pending.urgent.extend([0; 4]);
+        }
+    }
+
+    /// Puts in a burst of messages as soon as there is room for it, and writes.
+    pub(super) async fn put_stream(&self, burst: Vec<u8>) -> Result<(), Gone> {
+        let mut burst = Some(burst);
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            {
+                let mut pending = self.pending();
+                if pending.closed {
+                    return Err(Gone);
+                }
+                // A burst that is larger than the bound goes alone.
+                if pending.stream_bytes < limits::LINK_STREAM_BYTES
+                    && let Some(burst) = burst.take()
+                {
+                    pending.stream_bytes += burst.len();
+                    pending.streams.push_back(burst);
+                }
+            }
+            if burst.is_none() {
+                self.flush();
+                return Ok(());
+            }
+            room.await;
+        }
+    }
+
+    /// Writes what the socket takes; leaves the rest to the writer task.
+    pub(super) fn flush(&self) {
+        if self.pump() != Pumped::Empty {
+            self.left.notify_one();
+        }
+    }
+
+    /// Waits until something is left to be written.
+    pub(super) async fn left(&self) {
+        self.left.notified().await;
+    }
+
+    /// Waits until the socket takes more.
+    pub(super) async fn writable(&self) -> std::io::Result<()> {
+        self.socket.writable().await
+    }
+
+    /// Whether replies pile up.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.pending().urgent.len() > limits::LINK_REPLY_BYTES
+    }
+
+    /// Waits until replies do not pile up any more, or the queue is closed.
+    pub(super) async fn uncrowded(&self) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if !self.is_crowded() || self.pending().closed {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Lets go all who wait for room.
+    pub(super) fn close(&self) {
+        self.pending().closed = true;
+        self.room.notify_waiters();
+    }
+
+    /// Writes until all is written or the socket takes no more.
+    pub(super) fn pump(&self) -> Pumped {
+        let mut pending = self.pending();
+        loop {
+            if pending.written == pending.current.len() && !self.next(&mut pending) {
+                return Pumped::Empty;
+            }
+            let rest = pending.current.get(pending.written..).unwrap_or_default();
+            match self.socket.try_write(rest) {
+                Ok(written) => {
+                    pending.written += written;
+                    pending.last_written = Instant::now();
+                }
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Pumped::Full,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Pumped::Broken,
+            }
+        }
+    }
+
+    /// Takes what is to be written next, replies first.
+    fn next(&self, pending: &mut Pending) -> bool {
+        if pending.current.capacity() > KEPT_BYTES {
+            pending.current = Vec::new();
+        }
+        pending.current.clear();
+        pending.written = 0;
+        if !pending.urgent.is_empty() {
+            std::mem::swap(&mut pending.current, &mut pending.urgent);
+            self.room.notify_waiters();
+            return true;
+        }
+        let Some(burst) = pending.streams.pop_front() else { return false };
+        pending.stream_bytes -= burst.len();
+        pending.current = burst;
+        self.room.notify_waiters();
+        true
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.written == self.current.len() && self.urgent.is_empty() && self.streams.is_empty()
+    }
+}
+
+/// Appends a frame; `out` is as it was if a term cannot be sent.
+pub(super) fn frame(out: &mut Vec<u8>, control: &Term, payload: Option<&Term>) -> Result<(), EncodeError> {
+    let start = out.len();
+    out.extend([0, 0, 0, 0, PASS_THROUGH]);
+    let encoded = codec::encode(control, out).and_then(|()| payload.map_or(Ok(()), |term| codec::encode(term, out)));
+    let length = out.len() - start - 4;
+    let result = encoded.and_then(|()| u32::try_from(length).map_err(|_| EncodeError::Length { length }));
+    match (result, out.get_mut(start..start + 4)) {
+        (Ok(length), Some(head)) => {
+            head.copy_from_slice(&length.to_be_bytes());
+            Ok(())
+        }
+        (result, _) => {
+            out.truncate(start);
+            result.map(|_| ())
+        }
+    }
+}
