@@ -101,8 +101,8 @@ defmodule ConnectionTest do
     Wait.until("the agent to answer", fn -> Peer.call(peer, Node, :ping, [agent.node]) == :pong end)
     {:ok, names} = Peer.call(peer, :erl_epmd, :names, [~c"127.0.0.1"])
     names = Enum.map(names, fn {name, _} -> to_string(name) end)
-    assert "#{agent.node}" |> String.split("@") |> (hd() in names)
-    assert "#{peer.node}" |> String.split("@") |> (hd() in names)
+    assert short(agent.node) in names
+    assert short(peer.node) in names
     other = Peer.start!(epmd_port: port, epmd: false)
     assert :pong == Peer.call(other, Node, :ping, [peer.node])
     Enum.each([peer, other], &Peer.stop/1)
@@ -113,7 +113,7 @@ defmodule ConnectionTest do
     epmd = epmd!(port)
     agent = Agent.launch(Agent.describe(env: %{"ERL_EPMD_PORT" => "#{port}"}))
     on_exit(fn -> Agent.dispose(agent) end)
-    name = "#{agent.node}" |> String.split("@") |> hd()
+    name = short(agent.node)
     Wait.until("the name at EPMD", fn -> name in names(port) end)
     OsProcess.stop(epmd, :KILL)
     Wait.until("EPMD to be gone or replaced", fn -> not OsProcess.running?(epmd) end)
@@ -121,6 +121,8 @@ defmodule ConnectionTest do
     Wait.until("the name again", fn -> name in names(port) end, 15_000)
     if again, do: OsProcess.stop(again, :KILL)
   end
+
+  defp short(node), do: "#{node}" |> String.split("@") |> hd()
 
   defp epmd!(port) do
     program = System.find_executable("epmd") || Path.join([:code.root_dir(), "bin", "epmd"])

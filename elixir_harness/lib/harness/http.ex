@@ -81,9 +81,9 @@ defmodule Harness.Http do
 
   defp dechunk(body, parts) do
     with [size, rest] <- String.split(body, "\r\n", parts: 2),
-         {size, _} when size > 0 <- Integer.parse(size, 16),
-         <<part::binary-size(size), "\r\n", rest::binary>> <- rest do
-      dechunk(rest, [parts, part])
+         {size, _} when size > 0 <- Integer.parse(size, 16) do
+      part = binary_part(rest, 0, size)
+      dechunk(binary_part(rest, size + 2, byte_size(rest) - size - 2), [parts, part])
     else
       _ -> IO.iodata_to_binary(parts)
     end

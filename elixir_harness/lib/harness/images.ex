@@ -17,7 +17,8 @@ defmodule Harness.Images do
   echo "$PAGE" > /www/index.html
   if [ -n "$SILENT" ]; then while true; do /bin/busybox sleep 1 & wait; done; fi
   /bin/busybox httpd -f -p 8080 -h /www &
-  while true; do wait; done
+  wait
+  exit 1
   """
 
   @dockerfile """
