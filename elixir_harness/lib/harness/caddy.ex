@@ -20,13 +20,15 @@ defmodule Harness.Caddy do
   @doc "Starts one on the ports of an earlier one, empty again."
   def start!(%__MODULE__{} = caddy) do
     env = %{
-      "CADDY_ADMIN" => "127.0.0.1:#{caddy.admin_port}",
       "HOME" => caddy.home,
       "XDG_DATA_HOME" => caddy.home,
       "XDG_CONFIG_HOME" => caddy.home
     }
 
-    caddy = %{caddy | process: OsProcess.start("caddy", args: ["run"], env: env)}
+    # Nothing but the address of its admin API: older releases take that from a configuration alone.
+    config = Path.join(caddy.home, "caddy.json")
+    File.write!(config, Json.encode(%{admin: %{listen: "127.0.0.1:#{caddy.admin_port}"}}))
+    caddy = %{caddy | process: OsProcess.start("caddy", args: ["run", "--config", config], env: env)}
     Wait.until("Caddy's admin API", fn -> match?({:ok, 200, _}, Http.get(admin(caddy), "/config/")) end)
     caddy
   end
