@@ -175,3 +175,32 @@ pub const BUILD: Duration = Duration::from_mins(10);
 
 /// Most that a call may ask for.
 pub const LONGEST_BUILD: Duration = Duration::from_hours(24);
+
+// ---- the machine ----------------------------------------------------------------------------------------------------
+
+/// How long a command's pipes are read after its end when nothing comes: a child that it left may hold them open.
+pub const COMMAND_DRAIN: Duration = Duration::from_millis(200);
+
+/// Time for one request to Caddy's admin API: a change loads a whole configuration.
+pub const CADDY_REQUEST: Duration = Duration::from_secs(5);
+
+/// Attempts at a change of Caddy's configuration that others change at the same time.
+pub const CADDY_ATTEMPTS: usize = 64;
+
+/// Most bytes of an answer of Caddy: its whole configuration with some thousand routes.
+pub const CADDY_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Time for one request to a container engine that only looks or changes one thing.
+pub const ENGINE_REQUEST: Duration = Duration::from_secs(60);
+
+/// Sockets of engines whose clients are kept: a machine has one or two.
+pub const ENGINE_SOCKETS: usize = 16;
+
+/// Most bytes of one line of an engine's answer to a build or a load.
+pub const ENGINE_LINE_BYTES: usize = 1024 * 1024;
+
+/// Pieces of a build context under way to the engine.
+pub const CONTEXT_PIECES: usize = 4;
+
+/// Bytes of one such piece.
+pub const CONTEXT_PIECE_BYTES: usize = 64 * 1024;

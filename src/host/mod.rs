@@ -10,11 +10,19 @@
 
 mod command;
 mod proxy;
+mod real;
 mod runtime;
 mod world;
 
+pub mod caddy;
+pub mod docker;
+pub mod files;
+pub mod network;
+pub mod process;
+
 pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line, Processes, Stream};
 pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
+pub use real::{HostSettings, install_crypto};
 pub use runtime::{
     BuildImage, Container, ContainerSpec, ContainerStatus, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
 };

@@ -1,0 +1,225 @@
+//! Docker and Podman, by the Engine API over a unix socket; Podman speaks the same.
+//!
+//! ```text
+//! mod.rs     containers and images as the domain wants them
+//! api.rs     requests, answers, errors
+//! stream.rs  answers that come line by line: builds, loads, pulls
+//! context.rs a directory as a tar stream, for builds;  ignore.rs  what of it stays here
+//! ```
+
+mod api;
+mod container;
+mod context;
+mod ignore;
+mod stream;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use reqwest::{Body, Method};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::io::ReaderStream;
+
+use self::api::Api;
+use super::command::Batch;
+use super::runtime::{
+    BuildImage, Container, ContainerSpec, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+};
+use crate::limits;
+
+/// Where Podman serves its API for root.
+const PODMAN_SOCKET: &str = "/run/podman/podman.sock";
+
+/// The engines of this machine.
+pub struct Engines {
+    configured: PathBuf,
+    apis: Mutex<HashMap<PathBuf, reqwest::Client>>,
+}
+
+impl Engines {
+    /// Engines whose Docker is at `configured` where a call names no other socket.
+    pub fn new(configured: PathBuf) -> Self {
+        Self { configured, apis: Mutex::default() }
+    }
+
+    fn socket(&self, target: &RuntimeTarget) -> PathBuf {
+        match (&target.socket, target.kind) {
+            (Some(socket), _) => socket.clone(),
+            (None, RuntimeKind::Docker) => self.configured.clone(),
+            (None, RuntimeKind::Podman) if self.configured_is_podman() => self.configured.clone(),
+            (None, RuntimeKind::Podman) => PathBuf::from(PODMAN_SOCKET),
+        }
+    }
+
+    fn configured_is_podman(&self) -> bool {
+        self.configured.to_string_lossy().contains("podman")
+    }
+
+    fn client(&self, socket: &Path) -> Option<reqwest::Client> {
+        let mut apis = self.apis.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = apis.get(socket) {
+            return Some(client.clone());
+        }
+        // Callers may name any number of sockets.
+        if apis.len() >= limits::ENGINE_SOCKETS {
+            apis.clear();
+        }
+        let client = reqwest::Client::builder().unix_socket(socket).no_proxy().build().ok()?;
+        apis.insert(socket.to_owned(), client.clone());
+        Some(client)
+    }
+}
+
+impl Runtimes for Engines {
+    fn runtime(&self, target: &RuntimeTarget) -> Arc<dyn Runtime> {
+        let socket = self.socket(target);
+        let client = self.client(&socket).unwrap_or_default();
+        Arc::new(Engine { api: Api { client, socket, engine: target.kind } })
+    }
+
+    fn present(&self) -> Vec<(RuntimeTarget, Arc<dyn Runtime>)> {
+        let configured = if self.configured_is_podman() { RuntimeKind::Podman } else { RuntimeKind::Docker };
+        let all = [(configured, self.configured.clone()), (RuntimeKind::Podman, PathBuf::from(PODMAN_SOCKET))];
+        let mut found: Vec<(RuntimeTarget, Arc<dyn Runtime>)> = Vec::new();
+        for (kind, socket) in all {
+            let target = RuntimeTarget { kind, socket: None };
+            if socket.exists() && !found.iter().any(|(known, _)| *known == target) {
+                found.push((target.clone(), self.runtime(&target)));
+            }
+        }
+        found
+    }
+}
+
+struct Engine {
+    api: Api,
+}
+
+#[async_trait]
+impl Runtime for Engine {
+    async fn list(&self, labels: &[String]) -> Result<Vec<Container>, RuntimeError> {
+        let filters = if labels.is_empty() { json!({}) } else { json!({ "label": labels }) };
+        let query = [("all", "1".to_owned()), ("filters", filters.to_string())];
+        let listed = self.api.get("containers/json", &query).await?;
+        let listed = listed.as_array().ok_or_else(|| self.api.unclear("a list of containers was wanted"))?;
+        Ok(listed.iter().map(container::listed).collect())
+    }
+
+    async fn start(&self, spec: &ContainerSpec) -> Result<String, RuntimeError> {
+        let query = [("name", spec.name.clone())];
+        let created = self.api.post("containers/create", &query, &container::create_body(spec)).await?;
+        let id = created.get("Id").and_then(Value::as_str).ok_or_else(|| self.api.unclear("an id was wanted"))?;
+        match self.api.post(&format!("containers/{id}/start"), &[], &Value::Null).await {
+            Ok(_) => Ok(id.to_owned()),
+            Err(e) => {
+                if let Err(left) = self.remove(id).await {
+                    tracing::warn!(container = spec.name, "a container that did not start is left: {left}");
+                }
+                Err(e)
+            }
+        }
+    }
+
+    async fn stop(&self, name: &str, grace: Duration) -> Result<(), RuntimeError> {
+        let path = format!("containers/{}/stop", api::part(name));
+        let query = [("t", grace.as_secs().to_string())];
+        let request = self.api.request(Method::POST, &path, &query).timeout(grace + limits::ENGINE_REQUEST);
+        match self.api.value(request).await {
+            Ok(_) => Ok(()),
+            // It did not run.
+            Err(RuntimeError::Http { status: 304, .. }) => Ok(()),
+            Err(e) => Err(not_found(e, name)),
+        }
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), RuntimeError> {
+        let path = format!("containers/{}", api::part(name));
+        let query = [("force", "1".to_owned()), ("v", "1".to_owned())];
+        let request = self.api.request(Method::DELETE, &path, &query).timeout(limits::ENGINE_REQUEST);
+        match self.api.value(request).await {
+            Ok(_) => Ok(()),
+            // Somebody else is at it.
+            Err(RuntimeError::Http { status: 409, body, .. })
+                if api::message(&body).contains("already in progress") =>
+            {
+                Ok(())
+            }
+            Err(e) => Err(not_found(e, name)),
+        }
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Container, RuntimeError> {
+        let found = self.api.get(&format!("containers/{}/json", api::part(name)), &[]).await;
+        found.map(|found| container::inspected(&found)).map_err(|e| not_found(e, name))
+    }
+
+    async fn load_image(&self, archive: &Path) -> Result<String, RuntimeError> {
+        let unreadable = |e: std::io::Error| RuntimeError::File { path: archive.to_owned(), reason: api::posix(&e) };
+        let file = tokio::fs::File::open(archive).await.map_err(unreadable)?;
+        let request = self.api.request(Method::POST, "images/load", &[("quiet", "1".to_owned())]);
+        let body = Body::wrap_stream(ReaderStream::with_capacity(file, limits::CONTEXT_PIECE_BYTES));
+        let answer = self.api.send(request.header("content-type", "application/x-tar").body(body)).await?;
+        let end = stream::follow(answer, &self.api, None).await?;
+        match end.error {
+            Some(reason) => Err(self.api.refused(reason)),
+            None => end.loaded.ok_or_else(|| self.api.unclear("the name of an image was wanted")),
+        }
+    }
+
+    async fn build_image(&self, build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError> {
+        let args = serde_json::to_string(&build.build_args).unwrap_or_default();
+        let query = [
+            ("t", build.tag.clone()),
+            ("dockerfile", build.dockerfile.clone()),
+            ("buildargs", args),
+            ("rm", "1".to_owned()),
+            ("forcerm", "1".to_owned()),
+        ];
+        let body = Body::wrap_stream(context::stream(&build.context, &build.dockerfile));
+        let request =
+            self.api.request(Method::POST, "build", &query).header("content-type", "application/x-tar").body(body);
+        let failed = |reason| RuntimeError::Build { tag: build.tag.clone(), reason };
+        let answer = match self.api.send(request).await {
+            Ok(answer) => answer,
+            // What is wrong with the Dockerfile comes as an error status: it is the build that failed.
+            Err(RuntimeError::Http { body, .. }) => return Err(failed(api::message(&body).to_owned())),
+            Err(e) => return Err(e),
+        };
+        match stream::follow(answer, &self.api, lines).await?.error {
+            Some(reason) => Err(failed(reason)),
+            None => Ok(()),
+        }
+    }
+
+    async fn pull_image(&self, image: &str) -> Result<(), RuntimeError> {
+        let mut query = vec![("fromImage", image.to_owned())];
+        // Without a tag the engine would pull all of them.
+        let last = image.rsplit('/').next().unwrap_or(image);
+        if !last.contains([':', '@']) {
+            query.push(("tag", "latest".to_owned()));
+        }
+        let answer = self.api.send(self.api.request(Method::POST, "images/create", &query)).await?;
+        match stream::follow(answer, &self.api, None).await?.error {
+            Some(reason) => Err(self.api.refused(reason)),
+            None => Ok(()),
+        }
+    }
+
+    async fn version(&self) -> Result<String, RuntimeError> {
+        let version = self.api.get("version", &[]).await?;
+        let text = version.get("Version").and_then(Value::as_str);
+        text.map(str::to_owned).ok_or_else(|| self.api.unclear("a version was wanted"))
+    }
+}
+
+/// A 404 is the container's absence.
+fn not_found(error: RuntimeError, name: &str) -> RuntimeError {
+    match error {
+        RuntimeError::Http { status: 404, .. } => RuntimeError::NotFound { name: name.to_owned() },
+        other => other,
+    }
+}

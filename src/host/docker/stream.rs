@@ -1,0 +1,156 @@
+//! Answers that come as JSON values one after another, as builds, loads and pulls give them.
+
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use reqwest::Response;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::api::Api;
+use crate::host::command::{Batch, Line, Stream};
+use crate::host::runtime::RuntimeError;
+use crate::limits;
+
+/// What such an answer came to.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct End {
+    /// What went wrong.
+    pub(super) error: Option<String>,
+    /// The image that was loaded.
+    pub(super) loaded: Option<String>,
+}
+
+/// Reads the answer to its end; its text goes to `lines`, and a slow receiver slows the engine.
+pub(super) async fn follow(
+    answer: Response,
+    api: &Api,
+    lines: Option<mpsc::Sender<Batch>>,
+) -> Result<End, RuntimeError> {
+    let mut end = End::default();
+    let mut parser = Parser::default();
+    let mut pieces = answer.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        let batch = parser.feed(&piece.map_err(|e| api.failure(&e))?, &mut end);
+        send(lines.as_ref(), batch).await;
+        if parser.buffer.len() > limits::ENGINE_LINE_BYTES {
+            return Err(api.unclear("a line of its answer is too long"));
+        }
+    }
+    send(lines.as_ref(), parser.finish(&mut end)).await;
+    Ok(end)
+}
+
+async fn send(lines: Option<&mpsc::Sender<Batch>>, batch: Batch) {
+    if let Some(lines) = lines.filter(|_| !batch.is_empty()) {
+        // Nobody listens any more: the build goes on.
+        lines.send(batch).await.unwrap_or_default();
+    }
+}
+
+/// JSON lines in, text lines out.
+#[derive(Default)]
+struct Parser {
+    buffer: BytesMut,
+    /// Text without its newline so far.
+    text: String,
+}
+
+impl Parser {
+    fn feed(&mut self, piece: &[u8], end: &mut End) -> Batch {
+        self.buffer.extend_from_slice(piece);
+        let mut batch = Batch::new();
+        while let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
+            let line = self.buffer.split_to(at + 1);
+            self.value(&line, end, &mut batch);
+        }
+        batch
+    }
+
+    fn finish(&mut self, end: &mut End) -> Batch {
+        let mut batch = Batch::new();
+        let rest = self.buffer.split();
+        self.value(&rest, end, &mut batch);
+        if !self.text.is_empty() {
+            batch.push(line(std::mem::take(&mut self.text)));
+        }
+        batch
+    }
+
+    fn value(&mut self, json: &[u8], end: &mut End, batch: &mut Batch) {
+        // What is no JSON is blank or noise of a proxy in between.
+        let Ok(value) = serde_json::from_slice::<Value>(json) else { return };
+        let field = |name: &str| value.get(name).and_then(Value::as_str);
+        let detail = value.pointer("/errorDetail/message").and_then(Value::as_str);
+        if let Some(reason) = detail.or(field("error")) {
+            end.error.get_or_insert(reason.trim_end().to_owned());
+            batch.push(line(reason.trim_end().to_owned()));
+        }
+        let Some(text) = field("stream") else { return };
+        if let Some(image) =
+            text.trim().strip_prefix("Loaded image: ").or(text.trim().strip_prefix("Loaded image ID: "))
+        {
+            end.loaded.get_or_insert(image.to_owned());
+        }
+        self.text.push_str(text);
+        while let Some(at) = self.text.find('\n') {
+            let rest = self.text.split_off(at + 1);
+            let whole = std::mem::replace(&mut self.text, rest);
+            batch.push(line(whole.trim_end_matches(['\n', '\r']).to_owned()));
+        }
+        // A line that does not end is passed on in pieces.
+        if self.text.len() > limits::LINE_BYTES {
+            batch.push(line(std::mem::take(&mut self.text)));
+        }
+    }
+}
+
+fn line(text: String) -> Line {
+    Line { stream: Stream::Stdout, text: Bytes::from(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn texts(pieces: &[&[u8]]) -> (Vec<String>, End) {
+        let (mut parser, mut end, mut batch) = (Parser::default(), End::default(), Batch::new());
+        pieces.iter().for_each(|piece| batch.extend(parser.feed(piece, &mut end)));
+        batch.extend(parser.finish(&mut end));
+        (batch.into_iter().map(|line| String::from_utf8(line.text.to_vec()).unwrap()).collect(), end)
+    }
+
+    const ANSWER: &[u8] =
+        b"{\"stream\":\"Step 1/2 : FROM scratch\"}\r\n{\"stream\":\"\\n\"}\r\n{\"stream\":\" ---\\u003e a\\nb\"}\r\n\
+        {\"aux\":{\"ID\":\"sha256:x\"}}\r\n{\"errorDetail\":{\"message\":\"it failed\"},\"error\":\"it failed\"}\r\n";
+
+    #[test]
+    fn text_is_split_into_lines_and_an_error_is_kept() {
+        let (lines, end) = texts(&[ANSWER]);
+        assert_eq!(lines, ["Step 1/2 : FROM scratch", " ---> a", "it failed", "b"]);
+        assert_eq!(end.error.as_deref(), Some("it failed"));
+    }
+
+    #[test]
+    fn the_image_that_was_loaded_is_known() {
+        let (_, end) = texts(&[b"{\"stream\":\"Loaded image: bbexit:latest\\n\"}\n"]);
+        assert_eq!(end.loaded.as_deref(), Some("bbexit:latest"));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_of_any_size_give_the_same(cuts in proptest::collection::vec(0..ANSWER.len(), 0..6)) {
+            let mut cuts = cuts;
+            cuts.extend([0, ANSWER.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|two| &ANSWER[two[0]..two[1]]).collect();
+            prop_assert_eq!(texts(&pieces), texts(&[ANSWER]));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            texts(&[&bytes]);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Directories and files of the agent.
+
+use std::fs::DirBuilder;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+
+use super::world::Files;
+
+/// Attempts at a name that nobody has; one of 64 random bits is enough.
+const ATTEMPTS: usize = 4;
+
+/// Directories under the data directory.
+#[derive(Debug, Clone)]
+pub struct DataFiles {
+    sources: PathBuf,
+}
+
+impl DataFiles {
+    /// Directories under `data_dir`, which is made when it is first needed.
+    pub fn new(data_dir: &Path) -> Self {
+        Self { sources: data_dir.join("sources") }
+    }
+
+    fn make(&self) -> io::Result<PathBuf> {
+        let builder = |recursive| {
+            let mut builder = DirBuilder::new();
+            builder.mode(0o700).recursive(recursive);
+            builder
+        };
+        builder(true).create(&self.sources)?;
+        let mut last = ErrorKind::AlreadyExists.into();
+        for _ in 0..ATTEMPTS {
+            let path = self.sources.join(format!("{:016x}", rand::random::<u64>()));
+            match builder(false).create(&path) {
+                Ok(()) => return Ok(path),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// The directory to remove; nothing if it is not there.
+    fn checked(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let outside = || io::Error::new(ErrorKind::PermissionDenied, "the path is not one of the agent's sources");
+        // A name within the sources, of one part: nothing that leads anywhere else, and not the sources themselves.
+        let name = path.file_name().filter(|name| self.sources.join(name) == path).ok_or_else(outside)?;
+        let sources = match self.sources.canonicalize() {
+            Ok(sources) => sources,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => Ok(Some(sources.join(name))),
+            Ok(_) => Err(outside()),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+#[async_trait]
+impl Files for DataFiles {
+    async fn make_source_dir(&self) -> io::Result<PathBuf> {
+        let files = self.clone();
+        blocking(move || files.make()).await
+    }
+
+    async fn remove_source_dir(&self, path: &Path) -> io::Result<()> {
+        let (files, path) = (self.clone(), path.to_owned());
+        blocking(move || match files.checked(&path)? {
+            Some(dir) => std::fs::remove_dir_all(dir),
+            None => Ok(()),
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
+}
+
+/// Writes a file so that readers see the old content or the new one, also after a crash.
+///
+/// # Errors
+/// The directory is not there or takes no files; the old content is as it was.
+pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    let fresh = directory.join(format!(".{:016x}", rand::random::<u64>()));
+    let written = std::fs::File::create_new(&fresh).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    let renamed = written.and_then(|()| std::fs::rename(&fresh, path));
+    if renamed.is_err() {
+        // It may not even have been made.
+        std::fs::remove_file(&fresh).unwrap_or_default();
+    }
+    renamed.and_then(|()| std::fs::File::open(directory)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_directory_is_the_agents_alone_and_can_be_removed_twice() {
+        let data = tempfile::tempdir().unwrap();
+        let files = DataFiles::new(data.path());
+        let dir = files.make_source_dir().await.unwrap();
+        assert_eq!(dir.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        std::fs::File::create(dir.join("file")).unwrap();
+        files.remove_source_dir(&dir).await.unwrap();
+        files.remove_source_dir(&dir).await.unwrap();
+        assert!(!dir.exists());
+    }
+
+    #[tokio::test]
+    async fn nothing_outside_of_the_sources_is_removed() {
+        let data = tempfile::tempdir().unwrap();
+        let files = DataFiles::new(data.path());
+        let dir = files.make_source_dir().await.unwrap();
+        let other = data.path().join("other");
+        std::fs::create_dir(&other).unwrap();
+        let link = dir.parent().unwrap().join("link");
+        symlink(&other, &link).unwrap();
+        let outside = [
+            other.clone(),
+            dir.parent().unwrap().to_owned(),
+            dir.parent().unwrap().join(".."),
+            dir.join("..").join("..").join("other"),
+            link,
+            PathBuf::from("/"),
+        ];
+        for path in outside {
+            let error = files.remove_source_dir(&path).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{}", path.display());
+        }
+        assert!(other.exists() && dir.exists());
+    }
+
+    #[test]
+    fn a_file_is_written_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        write_atomic(&path, b"one").unwrap();
+        write_atomic(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(write_atomic(&dir.path().join("missing/state"), b"x").is_err());
+    }
+}

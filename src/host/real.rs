@@ -1,0 +1,44 @@
+//! The machine as it is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::caddy::Caddys;
+use super::docker::Engines;
+use super::files::DataFiles;
+use super::network::SystemNetwork;
+use super::process::SystemProcesses;
+use super::{Host, ProxySettings};
+
+/// What of the machine is configured.
+#[derive(Debug, Clone)]
+pub struct HostSettings {
+    /// The engine's socket when a call names no other.
+    pub container_socket: PathBuf,
+    /// The agent's directory.
+    pub data_dir: PathBuf,
+    /// Caddy when a call names no other.
+    pub proxy: ProxySettings,
+}
+
+/// Chooses the implementation of TLS for the whole process; more than once changes nothing.
+pub fn install_crypto() {
+    // The one that was installed before is the same.
+    rustls::crypto::ring::default_provider().install_default().unwrap_or_default();
+}
+
+impl Host {
+    /// This machine.
+    ///
+    /// # Errors
+    /// The HTTP clients cannot be made.
+    pub fn real(settings: HostSettings) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            runtimes: Arc::new(Engines::new(settings.container_socket)),
+            proxies: Arc::new(Caddys::new(settings.proxy)?),
+            processes: Arc::new(SystemProcesses),
+            network: Arc::new(SystemNetwork::new()?),
+            files: Arc::new(DataFiles::new(&settings.data_dir)),
+        })
+    }
+}
