@@ -71,7 +71,7 @@ defmodule RuntimeTest do
   test "archives of images", %{node: node} do
     file = Path.join(System.tmp_dir!(), "otturnaut-image-#{Harness.Agent.unique()}.tar")
     Engine.save!(Engine.docker(), Images.web(), file)
-    assert {:ok, "otturnaut-harness-web:latest"} == call(node, Docker, :load_image, [file])
+    assert {:ok, Images.web()} == call(node, Docker, :load_image, [file])
     File.rm!(file)
     assert {:error, {:file_read_error, :enoent}} == call(node, Docker, :load_image, [file])
   end

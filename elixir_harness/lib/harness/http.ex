@@ -9,7 +9,7 @@ defmodule Harness.Http do
 
     with {:ok, socket} <- connect(where, timeout) do
       result =
-        with :ok <- :gen_tcp.send(socket, head(method, path, opts)),
+        with :ok <- :gen_tcp.send(socket, head(method, where, path, opts)),
              :ok <- :gen_tcp.send(socket, Keyword.get(opts, :body, "")),
              {:ok, answer} <- read(socket, timeout, []) do
           parse(answer)
@@ -29,10 +29,10 @@ defmodule Harness.Http do
     :gen_tcp.connect(address, port, [:binary, active: false, packet: :raw], timeout)
   end
 
-  defp head(method, path, opts) do
+  defp head(method, where, path, opts) do
     body = Keyword.get(opts, :body, "")
     type = Keyword.get(opts, :type, "application/json")
-    host = Keyword.get(opts, :host, "localhost")
+    host = Keyword.get(opts, :host, host(where))
 
     [
       "#{method} #{path} HTTP/1.1\r\nhost: #{host}\r\nconnection: close\r\n",
@@ -41,6 +41,9 @@ defmodule Harness.Http do
       "\r\n"
     ]
   end
+
+  defp host({:unix, _}), do: "localhost"
+  defp host({host, port}), do: "#{host}:#{port}"
 
   defp read(socket, timeout, parts) do
     case :gen_tcp.recv(socket, 0, timeout) do

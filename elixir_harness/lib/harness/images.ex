@@ -32,7 +32,8 @@ defmodule Harness.Images do
 
   @doc "The web application's image; built when it is not there."
   def web(engine \\ Engine.docker()) do
-    tag = "otturnaut-harness-web:latest"
+    # The tag follows the content, so that an image of an older harness is never taken for this one's.
+    tag = "otturnaut-harness-web:#{:erlang.phash2({@script, @dockerfile})}"
     unless Engine.image?(engine, tag), do: in_context(&Engine.build!(engine, &1, tag))
     tag
   end
