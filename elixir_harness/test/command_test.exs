@@ -37,7 +37,7 @@ defmodule CommandTest do
   end
 
   test "both streams are merged, an unterminated last line is there", %{node: node} do
-    assert %Result{output: "a\nb\n"} = sh(node, "echo a; echo b >&2; sleep 0.1")
+    assert %Result{output: "a\nb\n"} = sh(node, "echo a; sleep 0.1; echo b >&2")
     assert %Result{output: "a\nlast\n"} = sh(node, "echo a; printf last")
   end
 
