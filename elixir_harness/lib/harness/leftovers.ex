@@ -1,0 +1,37 @@
+defmodule Harness.Leftovers do
+  @moduledoc "The processes that the harness started and that have not ended: whatever happens, they are killed at the end."
+
+  @table __MODULE__
+
+  def start do
+    if :ets.whereis(@table) == :undefined do
+      # Owned by a process that lives as long as the node does.
+      owner = self()
+
+      spawn(fn ->
+        :ets.new(@table, [:named_table, :public])
+        send(owner, :ready)
+        Process.sleep(:infinity)
+      end)
+
+      receive do: (:ready -> :ok)
+      System.at_exit(fn _ -> kill_all() end)
+    end
+
+    :ok
+  end
+
+  def add(os_pid) do
+    start()
+    :ets.insert(@table, {os_pid})
+  end
+
+  def remove(os_pid), do: :ets.delete(@table, os_pid)
+
+  def kill_all do
+    for {os_pid} <- :ets.tab2list(@table),
+        do: System.cmd("kill", ["-KILL", "#{os_pid}"], stderr_to_stdout: true)
+
+    :ok
+  end
+end

@@ -1,0 +1,33 @@
+defmodule Harness.Peer do
+  @moduledoc "Another Elixir node, controlled by its standard input: it can have another cookie, name or EPMD."
+
+  defstruct [:pid, :node]
+
+  @doc "Options: `name` (`name@host`), `cookie`, `epmd_port`, `epmd` (`false`: start no EPMD)."
+  def start!(opts \\ []) do
+    name = Keyword.get(opts, :name, "harness_peer_#{Harness.Agent.unique()}@127.0.0.1")
+    cookie = Keyword.get(opts, :cookie, Node.get_cookie())
+    no_epmd = if opts[:epmd] == false, do: [~c"-start_epmd", ~c"false"], else: []
+    env = if port = opts[:epmd_port], do: [{~c"ERL_EPMD_PORT", to_charlist(port)}], else: []
+    [short, host] = String.split(name, "@")
+
+    {:ok, pid, node} =
+      :peer.start(%{
+        name: to_charlist(short),
+        host: to_charlist(host),
+        longnames: true,
+        connection: :standard_io,
+        args: no_epmd ++ [~c"-setcookie", to_charlist(cookie)],
+        env: env
+      })
+
+    :peer.call(pid, :code, :add_pathsa, [:code.get_path()])
+    %__MODULE__{pid: pid, node: node}
+  end
+
+  def call(%__MODULE__{pid: pid}, module, function, args, timeout \\ 30_000) do
+    :peer.call(pid, module, function, args, timeout)
+  end
+
+  def stop(%__MODULE__{pid: pid}), do: :peer.stop(pid)
+end

@@ -1,0 +1,25 @@
+defmodule Harness.Ports do
+  @moduledoc "Free TCP ports of the loopback."
+
+  @doc "A port that nobody listens on."
+  def free do
+    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+    {:ok, port} = :inet.port(socket)
+    :gen_tcp.close(socket)
+    port
+  end
+
+  @doc "A range for applications, below the ports that the system hands out by itself."
+  def range(size \\ 200) do
+    low = Enum.random(10_000..31_000)
+    {low, low + size - 1}
+  end
+
+  @doc "Whether somebody takes connections there."
+  def open?(port) do
+    case :gen_tcp.connect({127, 0, 0, 1}, port, [], 1_000) do
+      {:ok, socket} -> :gen_tcp.close(socket) == :ok
+      {:error, _} -> false
+    end
+  end
+end
