@@ -1,0 +1,36 @@
+# What the scripts share. Sourced, not run.
+
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+
+# Where Elixirs of other releases live; made once, kept out of the repository.
+chroots=/var/lib/otturnaut-test
+
+say() { printf '\n== %s\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# Ends what a script started, and nothing else: by process id.
+started=()
+end_started() {
+  local pid
+  for pid in "${started[@]}"; do
+    as_root kill "$pid" 2>/dev/null || true
+  done
+}
+
+docker_answers() { curl -fs --unix-socket /var/run/docker.sock http://engine/_ping >/dev/null 2>&1; }
+podman_answers() { curl -fs --unix-socket /run/podman/podman.sock http://engine/_ping >/dev/null 2>&1; }
+
+# Waits until a command succeeds: what for, seconds, the command.
+wait_for() {
+  local what=$1 deadline=$((SECONDS + $2))
+  shift 2
+  until "$@"; do
+    [ "$SECONDS" -lt "$deadline" ] || die "waited in vain for $what"
+    sleep 0.1
+  done
+}
