@@ -95,7 +95,7 @@ fn can_bind(address: SocketAddr) -> bool {
 mod tests {
     use std::net::TcpListener;
 
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -122,9 +122,10 @@ mod tests {
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let serving = async {
             let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
             let answer = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
             stream.write_all(answer).await.unwrap();
-            tokio::time::timeout(Duration::from_secs(5), stream.readable()).await.unwrap().unwrap();
         };
         let probe = Probe::Http { url, host: Some("a.b".into()), timeout: Duration::from_secs(5) };
         let network = network();

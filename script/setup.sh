@@ -1,0 +1,62 @@
+# Installs what is missing and starts what is not running. Sourced by the scripts that need it, so that they end at their
+# own end what it started; does nothing a second time.
+
+packages=(
+  git curl ca-certificates iproute2 procps psmisc
+  docker.io iptables podman runc caddy busybox-static openssh-client
+  elixir erlang-dev erlang-ssl
+)
+
+install_packages() {
+  have apt-get || die "this needs Debian or Ubuntu (apt-get); elsewhere install: ${packages[*]}"
+  local missing=() package
+  for package in "$@"; do
+    dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "installing ${missing[*]}"
+  as_root apt-get update -qq
+  # Packages start no services of their own: the scripts start what they need.
+  printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+  as_root chmod +x /usr/sbin/policy-rc.d
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root rm -f /usr/sbin/policy-rc.d
+}
+
+start_docker() {
+  docker_answers && return 0
+  say "starting dockerd"
+  as_root setsid dockerd >/tmp/otturnaut-dockerd.log 2>&1 &
+  started+=($!)
+  wait_for "dockerd (see /tmp/otturnaut-dockerd.log)" 60 docker_answers
+}
+
+# Podman with settings of its own, so that those of the machine stay as they are.
+start_podman() {
+  podman_answers && return 0
+  say "starting Podman's API"
+  local settings=/tmp/otturnaut-containers.conf
+  cat >"$settings" <<'CONF'
+[containers]
+default_ulimits = []
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+CONF
+  as_root mkdir -p /run/podman
+  as_root env CONTAINERS_CONF="$settings" setsid podman system service --time=0 unix:///run/podman/podman.sock \
+    >/tmp/otturnaut-podman.log 2>&1 &
+  started+=($!)
+  wait_for "Podman's API (see /tmp/otturnaut-podman.log)" 60 podman_answers
+}
+
+need_rust() {
+  have cargo || die "no Rust toolchain: install one with rustup, then run this again"
+}
+
+need_nextest() {
+  cargo nextest --version >/dev/null 2>&1 && return 0
+  say "installing cargo-nextest"
+  cargo install --quiet --locked cargo-nextest
+}
