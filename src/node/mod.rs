@@ -11,6 +11,7 @@
 //!
 //! Tasks: one accepts, one dials the peer, one keeps the registration at EPMD; two a link; one a call that may wait.
 
+mod burst;
 mod call;
 mod connect;
 mod control;
@@ -31,6 +32,7 @@ mod raise;
 mod rex;
 mod rpc;
 
+pub use burst::Burst;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
 pub use gen_server::GenServer;
 pub use raise::Raise;
@@ -241,15 +243,22 @@ impl Node {
             // Processes of this node take no messages; servers are called.
             return if self.is_alive(to) { Ok(()) } else { Err(Gone) };
         }
-        let link = self.0.links.get(&to.node).ok_or(Gone)?;
-        let control = control::send(from, to);
-        let mut burst = Vec::new();
+        let mut burst = Burst::new(from, to);
         for message in &messages {
-            if let Err(e) = queue::frame(&mut burst, &control, Some(message)) {
+            if let Err(e) = burst.push(message) {
                 tracing::warn!(to = %to.node, "a message was left out: {e}");
             }
         }
-        link.queue.put_stream(burst).await
+        self.send_burst(burst).await
+    }
+
+    /// Sends messages that are encoded already to a process of another node; waits while the link's queue is full.
+    ///
+    /// # Errors
+    /// The link to its node is gone.
+    pub async fn send_burst(&self, burst: Burst) -> Result<(), Gone> {
+        let link = self.0.links.get(&burst.to.node).ok_or(Gone)?;
+        if burst.is_empty() { Ok(()) } else { link.queue.put_stream(burst.frames).await }
     }
 
     /// Waits until a process of any node has ended; gives its reason (`noproc` if it was not there, `noconnection` if the
