@@ -162,10 +162,10 @@ impl Node {
             settings,
         };
         let node = Self(Arc::new(inner));
-        node.add("net_kernel", net_kernel, Kind::NetKernel);
-        node.add("rex", node.0.processes.new_pid(), Kind::Rex);
+        node.add("net_kernel", &net_kernel, Kind::NetKernel);
+        node.add("rex", &node.0.processes.new_pid(), Kind::Rex);
         for (name, server) in servers {
-            node.add(name, node.0.processes.new_pid(), Kind::Server(server));
+            node.add(name, &node.0.processes.new_pid(), Kind::Server(server));
         }
         listener.serve(&node);
         connect::keep_peer(&node);
@@ -178,7 +178,7 @@ impl Node {
     }
 
     /// Puts in a registered process.
-    fn add(&self, name: &'static str, pid: Pid, kind: Kind) {
+    fn add(&self, name: &'static str, pid: &Pid, kind: Kind) {
         let module = match &kind {
             Kind::Server(server) => server.module(),
             _ => name,
@@ -186,7 +186,7 @@ impl Node {
         let initial_call = (Atom::from_static(module), Atom::from_static("init"), 1);
         let process = new_process(pid.clone(), kind, initial_call);
         if self.0.processes.insert(process).is_ok() {
-            self.0.processes.register(Atom::from_static(name), &pid);
+            self.0.processes.register(Atom::from_static(name), pid);
         }
     }
 
@@ -275,10 +275,11 @@ impl Node {
     pub fn exit(&self, from: &Pid, to: &Pid, reason: Term) {
         if self.0.processes.is_own(to) {
             self.exit_signal(to, reason, exits::Signal::Exit);
-        } else if let Some(link) = self.0.links.get(&to.node) {
-            if let Err(e) = link.send_now(&control::exit2(from, to), Some(&reason)) {
-                tracing::warn!(to = %to.node, "an exit signal was left out: {e}");
-            }
+            return;
+        }
+        let Some(link) = self.0.links.get(&to.node) else { return };
+        if let Err(e) = link.send_now(&control::exit2(from, to), Some(&reason)) {
+            tracing::warn!(to = %to.node, "an exit signal was left out: {e}");
         }
     }
 
