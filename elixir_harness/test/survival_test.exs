@@ -34,7 +34,7 @@ defmodule SurvivalTest do
     {:ok, state} = call(node, AppState, :get, [app])
     Agent.stop(agent, :KILL)
     assert {:ok, 200, "one\n"} == Caddy.page(caddy, "#{app}.localhost")
-    again!(agent)
+    agent = again!(agent)
 
     assert {:ok, found} =
              Wait.until("the state", fn -> with {:error, _} <- call(node, AppState, :get, [app]), do: nil end)
