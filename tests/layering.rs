@@ -1,5 +1,7 @@
 //! The rules of the house that the compiler does not hold: who may import whom, and how long a file may be.
 
+#![allow(clippy::expect_used, reason = "a test ends there")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

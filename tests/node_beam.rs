@@ -150,7 +150,7 @@ async fn registered_servers_are_called_cast_and_looked_into() {
 #[tokio::test(flavor = "multi_thread")]
 async fn monitors_links_and_exit_signals_work_as_between_beam_nodes() {
     drive(
-        r#"
+        r"
         ref = Process.monitor({:nobody, node})
         receive do {:DOWN, ^ref, :process, {:nobody, ^node}, :noproc} -> :ok end
         pid = Node.spawn(node, Trial, :sleep, [60_000])
@@ -189,7 +189,7 @@ async fn monitors_links_and_exit_signals_work_as_between_beam_nodes() {
         eventually.(fn -> {:monitored_by, l} = Process.info(watched, :monitored_by); length(l) == 1 end)
         send(watched, :go)
         :went = Task.await(task)
-        "#,
+        ",
     )
     .await;
 }

@@ -1,264 +1,190 @@
-# What script/bench runs: the agent's numbers beside those of a BEAM node, on this machine, in one run.
-Code.require_file("relay.exs", __DIR__)
+# The figures that the agent is held to, each beside its peer or its bound, in one run. `script/bench` runs it.
+
+Code.require_file("meter.ex", __DIR__)
 
 defmodule Bench do
-  alias Bench.Relay
-  alias Harness.{Agent, BeamNode, Caddy, Engine, Images, OsProcess, Ports}
+  alias Harness.{Agent, Engine, OsProcess, Wait}
+
+  def report(name, value, target, met?) do
+    IO.puts("#{String.pad_trailing(name, 46)} #{String.pad_leading(value, 22)}   #{String.pad_trailing(target, 26)} #{if met?, do: "OK", else: "MISS"}")
+  end
+
+  def median(values), do: values |> Enum.sort() |> Enum.at(div(length(values), 2))
+  def ms(microseconds), do: "#{Float.round(microseconds / 1000, 2)} ms"
+  def mib(kib), do: "#{Float.round(kib / 1024, 1)} MiB"
+  def ratio(a, b), do: Float.round(a / b, 2)
+
+  def binary do
+    path = Agent.binary()
+    size = File.stat!(path).size
+    {kind, _} = System.cmd("file", ["-b", path])
+    static = kind =~ "static"
+    report("binary", "#{Float.round(size / 1024 / 1024, 2)} MiB#{if static, do: ", static"}", "<= 12 MiB, static", size <= 12 * 1024 * 1024 and static)
+  end
+
+  def start do
+    times =
+      for _ <- 1..15 do
+        agent = Agent.describe(env: %{"OTTURNAUT_LOG" => "info"})
+        began = System.monotonic_time(:microsecond)
+        agent = Agent.launch(agent)
+        connect(agent.node)
+        took = System.monotonic_time(:microsecond) - began
+        Agent.dispose(agent)
+        took
+      end
+
+    took = median(times)
+    report("start to connected, EPMD up (median of 15)", ms(took), "<= 50 ms", took <= 50_000)
+  end
+
+  defp connect(node), do: if(Node.connect(node) == true, do: :ok, else: connect(node))
+
+  def idle(agent) do
+    Process.sleep(2000)
+    rss = OsProcess.memory(agent.process)
+    report("idle, resident", mib(rss), "<= 10 MiB", rss <= 10 * 1024)
+  end
+
+  def calls(agent, peer) do
+    pairs = [
+      {"erlang:system_time/0", {:erlang, :system_time, []}, {:erlang, :system_time, []}},
+      {"AppState.get", {Otturnaut.AppState, :get, ["nobody"]}, {Peer.State, :get, ["nobody"]}}
+    ]
+
+    for {name, ours, theirs} <- pairs do
+      rounds = for _ <- 1..7, do: {p50(agent.node, ours), p50(peer.node, theirs)}
+      {own, beam} = {median(Enum.map(rounds, &elem(&1, 0))), median(Enum.map(rounds, &elem(&1, 1)))}
+      report("rpc #{name}, one caller, p50", "#{own} us, BEAM #{beam} us", "no slower than BEAM", own <= beam)
+      rounds = for _ <- 1..5, do: {throughput(agent.node, ours), throughput(peer.node, theirs)}
+      {own, beam} = {median(Enum.map(rounds, &elem(&1, 0))), median(Enum.map(rounds, &elem(&1, 1)))}
+      report("rpc #{name}, 64 callers", "#{own}/s, BEAM #{beam}/s", ">= 1.1 times BEAM", ratio(own, beam) >= 1.1)
+    end
+  end
+
+  defp p50(node, {m, f, a}) do
+    for(_ <- 1..2000, do: elem(:timer.tc(fn -> :rpc.call(node, m, f, a) end), 0)) |> median()
+  end
+
+  defp throughput(node, {m, f, a}) do
+    each = 500
+    run = fn -> for _ <- 1..each, do: :rpc.call(node, m, f, a) end
+    {took, _} = :timer.tc(fn -> 1..64 |> Enum.map(fn _ -> Task.async(run) end) |> Task.await_many(60_000) end)
+    round(64 * each / (took / 1_000_000))
+  end
 
   @lines 2_000_000
-  @quiet %{"OTTURNAUT_LOG" => "info"}
+  def streaming(agent, peer) do
+    rounds =
+      for _ <- 1..3 do
+        own = lines(fn me -> :rpc.call(agent.node, Otturnaut.Command, :run_async, ["seq", ["1", "#{@lines}"], [subscriber: me]]) end)
+        beam = lines(fn me -> :rpc.cast(peer.node, Peer.Command, :run, ["seq", ["1", "#{@lines}"], me]) end)
+        {own, beam}
+      end
 
-  def run do
-    Harness.connect!("bench_#{System.pid()}@127.0.0.1", :"bench-#{Agent.unique()}")
-    IO.puts("Elixir #{System.version()}, OTP #{System.otp_release()}, #{System.schedulers_online()} cores")
-    Enum.each([&size/0, &start/0, &memory/0, &calls/0, &streams/0, &context/0, &deploys/0], & &1.())
-    missed = Process.get(:missed, 0)
-    IO.puts("\n#{missed} missed")
-    if missed > 0, do: System.halt(1)
+    {own, beam} = {median(Enum.map(rounds, &elem(&1, 0))), median(Enum.map(rounds, &elem(&1, 1)))}
+    report("command streaming, 2 million lines", "#{own}/s, BEAM #{beam}/s", ">= 1.0 times BEAM", ratio(own, beam) >= 1.0)
+    peak = OsProcess.memory(agent.process, :peak)
+    report("peak resident after it", mib(peak), "<= 25 MiB", peak <= 25 * 1024)
   end
 
-  defp size do
-    title("The binary")
-    bytes = File.stat!(Agent.binary()).size
-    target("size", bytes / 1_000_000, "MB", :below, 12)
-    {text, _} = System.cmd("ldd", [Agent.binary()], stderr_to_stdout: true)
-    static = if text =~ ~r/statically linked|not a dynamic/, do: 1, else: 0
-    target("static", static, "(1 is yes)", :above, 1)
-  end
+  defp lines(start) do
+    me = self()
 
-  defp start do
-    title("From the start of the process to a connection (median of 7)")
+    counter =
+      spawn_link(fn ->
+        count = count(0)
+        send(me, {:counted, count})
+      end)
 
-    agent =
-      for _ <- 1..7, do: connect_time(fn -> Agent.launch(Agent.describe(env: @quiet)) end, &Agent.dispose/1)
-
-    beam = for _ <- 1..7, do: connect_time(&BeamNode.launch/0, &BeamNode.stop/1)
-    target("start, agent", median(agent) / 1000, "ms", :below, 100)
-    plain("start, bare BEAM node", median(beam) / 1000, "ms")
-  end
-
-  defp connect_time(launch, stop) do
-    begun = Relay.now()
-    launched = launch.()
-    connect(launched.node, begun + 30_000_000)
-    took = Relay.now() - begun
-    stop.(launched)
-    took
-  end
-
-  defp connect(node, deadline) do
-    if Relay.now() > deadline, do: raise("#{node} cannot be reached")
-
-    unless Node.connect(node) == true do
-      Process.sleep(1)
-      connect(node, deadline)
-    end
-  end
-
-  defp memory do
-    title("Resident memory, idle and connected")
-    agent = Agent.start!(env: @quiet)
-    beam = BeamNode.start!()
-    target("memory, agent", OsProcess.memory(agent.process) / 1000 * 1.024, "MB", :below, 10)
-    plain("memory, bare BEAM node", beam_memory(beam, "VmRSS") / 1000 * 1.024, "MB")
-    Process.put(:pair, {agent, beam})
-  end
-
-  defp calls do
-    title("Calls")
-    {agent, beam} = Process.get(:pair)
-
-    app = %{
-      deployment_id: "d",
-      container_name: "c",
-      port: 10_000,
-      domains: ["a.example.com"],
-      status: :running
-    }
-
-    :ok = :rpc.call(agent.node, Otturnaut.AppState, :put, ["bench", app])
-    :ok = :rpc.call(beam.node, BeamNode, :put, ["bench", app])
-    ours = fn -> {:ok, %{port: 10_000}} = :rpc.call(agent.node, Otturnaut.AppState, :get, ["bench"]) end
-    theirs = fn -> {:ok, %{port: 10_000}} = :rpc.call(beam.node, BeamNode, :get, ["bench"]) end
-    # In turns, so that a busy moment of the machine meets both.
-    rounds = for _ <- 1..5, do: {latency(ours), latency(theirs), throughput(ours), throughput(theirs)}
-    column = fn n -> rounds |> Enum.map(&elem(&1, n)) |> median() end
-    plain("rpc p50, BEAM", column.(1), "us")
-    target("rpc p50, agent", column.(0), "us", :below, column.(1))
-    plain("calls a second from 64 callers, BEAM", column.(3), "/s")
-    target("calls a second from 64 callers, agent", column.(2), "/s", :above, column.(3))
-  end
-
-  defp latency(call) do
-    for(_ <- 1..2_000, do: call |> :timer.tc() |> elem(0)) |> median()
-  end
-
-  defp throughput(call) do
-    each = 1_000
-
-    {micros, _} =
+    {took, :ok} =
       :timer.tc(fn ->
-        1..64
-        |> Enum.map(fn _ -> Task.async(fn -> for _ <- 1..each, do: call.() end) end)
-        |> Task.await_many(120_000)
+        start.(counter)
+        receive do: ({:counted, @lines} -> :ok)
       end)
 
-    64 * each * 1_000_000 / micros
+    round(@lines / (took / 1_000_000))
   end
 
-  defp streams do
-    title("#{@lines} lines of a command, streamed to a subscriber on another node")
-    {agent, beam} = Process.get(:pair)
-    args = ["#{@lines}"]
-    theirs = stream(fn me -> :rpc.call(beam.node, BeamNode, :stream, ["seq", args, me]) end)
-
-    ours =
-      stream(fn me ->
-        :rpc.call(agent.node, Otturnaut.Command, :run_async, ["seq", args, [subscriber: me]])
-      end)
-
-    plain("lines a second, BEAM", theirs, "/s")
-    target("lines a second, agent", ours, "/s", :above, theirs)
-    plain("peak memory, BEAM", beam_memory(beam, "VmHWM") / 1000 * 1.024, "MB")
-    target("peak memory, agent", OsProcess.memory(agent.process, :peak) / 1000 * 1.024, "MB", :below, 32)
-    Agent.dispose(agent)
-    BeamNode.stop(beam)
-  end
-
-  defp stream(begin) do
-    begun = Relay.now()
-    {:ok, runner} = begin.(self())
-    @lines = count(runner, 0)
-    @lines * 1_000_000 / (Relay.now() - begun)
-  end
-
-  defp count(runner, lines) do
+  defp count(n) do
     receive do
-      {:command_output, ^runner, _} -> count(runner, lines + 1)
-      {:command_done, ^runner, _} -> lines
-    after
-      60_000 -> raise "the stream stopped at line #{lines}"
+      {:command_output, _, {:stdout, _}} -> count(n + 1)
+      {:command_done, _, _} -> n
     end
   end
 
-  defp context do
-    title("An image from a context of 200 MiB")
-    agent = Agent.start!(env: @quiet)
-    dir = Path.join(System.tmp_dir!(), "otturnaut-context-#{Agent.unique()}")
+  def context do
+    agent = Agent.start!(env: %{"OTTURNAUT_LOG" => "info"})
+    dir = Path.join(System.tmp_dir!(), "otturnaut-bench-#{Agent.unique()}")
     File.mkdir_p!(dir)
-    File.write!(Path.join(dir, "Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n")
-    megabyte = :crypto.strong_rand_bytes(1_048_576)
-
-    File.open!(Path.join(dir, "large"), [:write, :raw], fn file ->
-      for _ <- 1..200, do: :file.write(file, megabyte)
-    end)
-
+    File.write!(Path.join(dir, "Dockerfile"), "FROM scratch\nCOPY small /small\n")
+    File.write!(Path.join(dir, "small"), "x")
+    for n <- 1..4, do: File.write!(Path.join(dir, "large#{n}"), :crypto.strong_rand_bytes(50 * 1024 * 1024))
     tag = "otturnaut-bench:#{Agent.unique()}"
-
-    {micros, {:ok, ^tag}} =
-      :timer.tc(fn ->
-        Harness.call(agent.node, Otturnaut.Runtime.Docker, :build_image, [dir, tag], 300_000)
-      end)
-
-    plain("time", micros / 1_000_000, "s")
-    target("peak memory, agent", OsProcess.memory(agent.process, :peak) / 1000 * 1.024, "MB", :below, 32)
+    {took, {:ok, ^tag}} = :timer.tc(fn -> :rpc.call(agent.node, Otturnaut.Runtime.Docker, :build_image, [dir, tag, []]) end)
+    peak = OsProcess.memory(agent.process, :peak)
+    report("200 MiB build context (#{ms(took)}), peak", mib(peak), "<= 30 MiB", peak <= 30 * 1024)
     Engine.remove_image(Engine.docker(), tag)
     File.rm_rf!(dir)
     Agent.dispose(agent)
   end
 
-  @deploys 20
-
-  defp deploys do
-    title("#{@deploys} deploys: the time that neither the engine nor Caddy nor the application took (median)")
-    caddy = Caddy.start!()
-    socket = Path.join(System.tmp_dir!(), "otturnaut-relay-#{Agent.unique()}.sock")
-    port = Ports.free()
-
-    tables = [
-      Relay.start({:unix, socket}, {:unix, Engine.docker().socket}),
-      Relay.start({:tcp, port}, {:tcp, caddy.admin_port})
-    ]
-
-    env = Map.merge(@quiet, %{"CONTAINER_SOCKET" => socket, "CADDY_ADMIN_URL" => "http://127.0.0.1:#{port}"})
+  def deploys do
+    caddy = Harness.Caddy.start!()
+    socket = Path.join(System.tmp_dir!(), "otturnaut-meter-#{Agent.unique()}.sock")
+    admin = Harness.Ports.free()
+    # Caddy refuses requests for a host that is not its own: the meter's is let in.
+    origins = for port <- [caddy.admin_port, admin], do: "127.0.0.1:#{port}"
+    Harness.Caddy.load!(caddy, %{admin: %{listen: "127.0.0.1:#{caddy.admin_port}", origins: origins}})
+    engine = Bench.Meter.start!({:unix, socket}, {:unix, Engine.docker().socket})
+    proxy = Bench.Meter.start!({"127.0.0.1", admin}, {"127.0.0.1", caddy.admin_port})
+    env = %{"CONTAINER_SOCKET" => socket, "CADDY_ADMIN_URL" => "http://127.0.0.1:#{admin}", "OTTURNAUT_LOG" => "info"}
     agent = Agent.start!(caddy: caddy, env: env)
-    Images.web()
-    times = for n <- 1..@deploys, do: deploy(agent, tables, "bench-#{n}")
-    plain("a deploy as a whole", times |> Enum.map(&elem(&1, 0)) |> median() |> Kernel./(1000), "ms")
-
-    plain(
-      "of which the application until it answers",
-      times |> Enum.map(&elem(&1, 1)) |> median() |> Kernel./(1000),
-      "ms"
-    )
-
-    plain(
-      "of which the engine and Caddy",
-      times |> Enum.map(&elem(&1, 2)) |> median() |> Kernel./(1000),
-      "ms"
-    )
-
-    target(
-      "of which the agent",
-      times |> Enum.map(&elem(&1, 3)) |> median() |> Kernel./(1000),
-      "ms",
-      :below,
-      4
-    )
-
+    {rows, apps} = Enum.unzip(for n <- 1..12, do: deploy(agent, {engine, proxy}, "bench#{n}-#{Agent.unique()}"))
+    own = median(Enum.map(rows, &elem(&1, 1)))
+    total = median(Enum.map(rows, &elem(&1, 0)))
+    report("deploy #{ms(total)}, of which the agent's own", ms(own), "<= 4 ms (median of 12)", own <= 4000)
+    Enum.each(apps, &Harness.clean/1)
     Agent.dispose(agent)
-    Caddy.dispose(caddy)
+    Harness.Caddy.dispose(caddy)
     File.rm(socket)
   end
 
-  defp deploy(agent, tables, app) do
-    deployment = Harness.deployment(agent.node, app)
-    Enum.each(tables, &:ets.delete_all_objects/1)
-    me = self()
-    begun = Relay.now()
-    task = Task.async(fn -> {Harness.execute(agent.node, deployment, subscriber: me), Relay.now()} end)
-    health = step_at(:health_check)
-    switch = step_at(:switch_route)
-    {{:ok, deployed}, ended} = Task.await(task, 60_000)
-    # While the application is awaited it counts as busy, whatever else goes on.
-    spans = for {from, to} <- Relay.busy(tables), to > begun, from < ended, do: {from, to}
-    all = Relay.union([{health, switch} | spans])
-    :ok = Harness.undeploy(agent.node, deployed)
-    total = ended - begun
-    {total, switch - health, all - (switch - health), total - all}
+  # The agent's own time: all of it but what the engine and Caddy had a request, and what the application needed until it
+  # listened once its container ran.
+  defp deploy(agent, {engine, proxy}, app) do
+    d = Harness.deployment(agent.node, app)
+    Enum.each([engine, proxy], &Bench.Meter.take/1)
+    from = System.monotonic_time(:microsecond)
+    {:ok, d} = Harness.execute(agent.node, d)
+    to = System.monotonic_time(:microsecond)
+    spans = Bench.Meter.take(engine) ++ Bench.Meter.take(proxy)
+    own = to - from - Bench.Meter.covered(spans, from, to)
+    :ok = Harness.undeploy(agent.node, d)
+    {{to - from, own}, app}
   end
 
-  defp step_at(step) do
-    receive do
-      {:deployment_progress, %{step: ^step}} -> Relay.now()
-    after
-      30_000 -> raise "there was no step #{step}"
-    end
+  def peer do
+    node = :"bench_peer_#{System.pid()}@127.0.0.1"
+    args = ["--name", "#{node}", "--cookie", "#{Node.get_cookie()}", Path.join(__DIR__, "peer.exs")]
+    process = OsProcess.start("elixir", args: args)
+    Wait.until("the BEAM peer", fn -> Node.connect(node) == true and :rpc.call(node, Peer.State, :get, ["x"]) == {:error, :not_found} end)
+    %{node: node, process: process}
   end
-
-  defp beam_memory(beam, key) do
-    [_, kib] = Regex.run(~r/#{key}:\s+(\d+) kB/, File.read!("/proc/#{BeamNode.os_pid(beam)}/status"))
-    String.to_integer(kib)
-  end
-
-  defp median(values), do: values |> Enum.sort() |> Enum.at(div(length(values), 2))
-
-  defp title(text), do: IO.puts("\n#{text}")
-  defp plain(name, value, unit), do: IO.puts("  " <> line(name, value, unit))
-
-  defp target(name, value, unit, kind, limit) do
-    met = if kind == :below, do: value <= limit, else: value >= limit
-    unless met, do: Process.put(:missed, Process.get(:missed, 0) + 1)
-    word = if kind == :below, do: "at most", else: "at least"
-    IO.puts("  #{line(name, value, unit)}  #{if met, do: "OK  ", else: "MISS"} (#{word} #{number(limit)})")
-  end
-
-  defp line(name, value, unit),
-    do: String.pad_trailing(name, 44) <> String.pad_leading(number(value), 12) <> " #{unit}"
-
-  defp number(value) when is_integer(value), do: to_string(value)
-  defp number(value) when value >= 1000, do: value |> round() |> to_string()
-  defp number(value), do: :erlang.float_to_binary(value, decimals: 1)
 end
 
-Bench.run()
+Harness.Leftovers.start()
+Harness.connect!("bench_#{System.pid()}@127.0.0.1", :bench)
+IO.puts("Elixir #{System.version()}, OTP #{System.otp_release()}, #{System.schedulers_online()} processors\n")
+Bench.binary()
+Bench.start()
+agent = Harness.Agent.start!(env: %{"OTTURNAUT_LOG" => "info"})
+peer = Bench.peer()
+Bench.idle(agent)
+Bench.calls(agent, peer)
+Bench.streaming(agent, peer)
+Harness.Agent.dispose(agent)
+Harness.OsProcess.stop(peer.process, :KILL)
+Bench.context()
+Bench.deploys()
+Harness.Leftovers.kill_all()

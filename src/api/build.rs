@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::args::{arg, error, ok, opts};
-use super::command::output_messages;
+use super::command::Output;
 use super::{Api, errors, git, runtime};
 use crate::build::{self, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, GitError};
 use crate::host::RuntimeKind;
@@ -82,15 +82,17 @@ fn options(opts: &Fields<'_>) -> Result<BuildOptions, ReadError> {
 }
 
 async fn forward(context: &Context, subscriber: &Pid, mut progress: mpsc::Receiver<BuildProgress>) {
+    let (node, output) = (&context.node, Output::of(&context.this));
     while let Some(progress) = progress.recv().await {
-        let messages = match progress {
-            BuildProgress::Output(batch) => output_messages(&context.this, batch),
+        let sent = match progress {
+            BuildProgress::Output(batch) => output.send(node, subscriber, &batch).await,
             BuildProgress::Step { step, message } => {
                 let name = STEPS.iter().find(|(s, _)| *s == step).map_or("building", |(_, name)| name);
-                vec![tuple([atom("build_progress"), atom(name), binary(message)])]
+                let message = tuple([atom("build_progress"), atom(name), binary(message)]);
+                node.send(&context.this, subscriber, message).await
             }
         };
-        if context.node.send_all(&context.this, subscriber, messages).await.is_err() {
+        if sent.is_err() {
             return;
         }
     }

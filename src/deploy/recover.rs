@@ -39,8 +39,10 @@ enum Routed {
 /// Rebuilds from the engines that answer; whether all did.
 pub(super) async fn recover(engine: &Inner) -> bool {
     let mut apps = BTreeSet::new();
-    let mut all_answered = true;
-    for (target, runtime) in engine.settings.host.runtimes.present() {
+    let present = engine.settings.host.runtimes.present();
+    // None at all is one that has not started yet.
+    let mut all_answered = !present.is_empty();
+    for (target, runtime) in present {
         match runtime.list(&Labels::all()).await {
             Ok(found) => apps.extend(found.iter().filter_map(|c| Labels::read(&c.labels)).map(|labels| labels.app_id)),
             Err(error) => {

@@ -294,7 +294,8 @@ impl Runtimes for Machine {
     }
 
     fn present(&self) -> Vec<(RuntimeTarget, Arc<dyn Runtime>)> {
-        vec![(DOCKER, Arc::new(self.clone()))]
+        let absent = self.inside().faults.contains_key("present");
+        if absent { Vec::new() } else { vec![(DOCKER, Arc::new(self.clone()))] }
     }
 }
 

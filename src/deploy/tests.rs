@@ -666,17 +666,19 @@ mod recovery {
 
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_is_down_at_the_start_is_asked_again() {
-        let machine = Machine::new();
-        machine.container(&labels("shop", "1"), 10_001);
-        machine.fault("list", Fault::Down);
-        let (engine, state, _) = machine.engine();
-        engine.recover().await;
-        assert!(state.list().is_empty());
-        tokio::time::sleep(Duration::from_secs(20)).await;
-        machine.inside().faults.clear();
-        tokio::time::sleep(limits::RECOVERY_PAUSES.1).await;
-        assert_eq!(known(&state).len(), 1);
-        engine.shutdown(Duration::from_secs(1)).await;
+        for down in ["list", "present"] {
+            let machine = Machine::new();
+            machine.container(&labels("shop", "1"), 10_001);
+            machine.fault(down, Fault::Down);
+            let (engine, state, _) = machine.engine();
+            engine.recover().await;
+            assert!(state.list().is_empty());
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            machine.inside().faults.clear();
+            tokio::time::sleep(limits::RECOVERY_PAUSES.1).await;
+            assert_eq!(known(&state).len(), 1, "{down}");
+            engine.shutdown(Duration::from_secs(1)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,7 +54,7 @@ impl From {
 }
 
 /// A message to a registered server.
-pub(super) fn receive(to: &Mailbox<'_>, server: &Arc<dyn GenServer>, message: Term) {
+pub(super) fn receive(to: &Mailbox<'_>, server: &Arc<dyn GenServer>, message: &Term) {
     let parts = message.as_tuple().unwrap_or_default();
     match parts {
         [tag, from, request] if tag.is_atom("$gen_call") => {
@@ -62,11 +62,7 @@ pub(super) fn receive(to: &Mailbox<'_>, server: &Arc<dyn GenServer>, message: Te
                 return call(to, server, &from, request);
             }
         }
-        [tag, request] if tag.is_atom("$gen_cast") => {
-            if server.cast(request) {
-                return;
-            }
-        }
+        [tag, request] if tag.is_atom("$gen_cast") && server.cast(request) => return,
         [tag, from, request] if tag.is_atom("system") => {
             if let Some(from) = From::read(from) {
                 return system(to, server, &from, request);
@@ -114,7 +110,9 @@ fn fail(to: &Mailbox<'_>, from: &From, reason: &Term) {
     let own = to.node.0.processes.take_watchers_of(&to.pid, |watcher| {
         watcher.pid == from.pid && from.alias().is_none_or(|alias| *alias == watcher.reference)
     });
-    own.iter().for_each(|watcher| send_down(watcher, reason));
+    for watcher in &own {
+        send_down(watcher, reason);
+    }
 }
 
 /// `sys` messages.

@@ -115,7 +115,7 @@ impl Node {
         match shaken.unwrap_or(Err(HandshakeError::Timeout)) {
             Ok(peer) => self.serve_link(stream, peer).await,
             Err(HandshakeError::Simultaneous { peer }) => {
-                tracing::debug!(%peer, "both dial, this node's attempt goes on")
+                tracing::debug!(%peer, "both dial, this node's attempt goes on");
             }
             Err(HandshakeError::Io(e)) => tracing::debug!(%from, "a connection broke off: {e}"),
             Err(e) => self.0.failures.log(from.ip(), &e),

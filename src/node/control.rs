@@ -167,13 +167,15 @@ pub(super) fn has_payload(op: i64) -> bool {
 pub(super) fn read(control: &Term, payload: Option<Term>) -> Result<Incoming, WrongShape> {
     let op = operation(control).ok_or(WrongShape { op: 0 })?;
     let parts = control.as_tuple().and_then(|parts| parts.get(1..)).unwrap_or_default();
-    read_signal(op, parts, &payload).or_else(|| read_message(op, parts, payload)).unwrap_or(Err(WrongShape { op }))
+    read_signal(op, parts, payload.as_ref())
+        .or_else(|| read_message(op, parts, payload))
+        .unwrap_or(Err(WrongShape { op }))
 }
 
 type Read = Option<Result<Incoming, WrongShape>>;
 
 /// Links, monitors and exits. `None`: not one of these, or of another shape.
-fn read_signal(op: i64, parts: &[Term], payload: &Option<Term>) -> Read {
+fn read_signal(op: i64, parts: &[Term], payload: Option<&Term>) -> Read {
     let pid = |at: usize| parts.get(at).and_then(Term::as_pid).cloned();
     let reference = |at: usize| parts.get(at).and_then(Term::as_ref_term).cloned();
     let [from, to] = [pid(0), pid(1)];
@@ -185,14 +187,14 @@ fn read_signal(op: i64, parts: &[Term], payload: &Option<Term>) -> Read {
         op::EXIT_TT => Incoming::Exit { from: from?, to: to?, reason: parts.get(3)?.clone() },
         op::EXIT2 => Incoming::Exit2 { from: from?, to: to?, reason: parts.get(2)?.clone() },
         op::EXIT2_TT => Incoming::Exit2 { from: from?, to: to?, reason: parts.get(3)?.clone() },
-        op::PAYLOAD_EXIT | op::PAYLOAD_EXIT_TT => Incoming::Exit { from: from?, to: to?, reason: payload.clone()? },
-        op::PAYLOAD_EXIT2 | op::PAYLOAD_EXIT2_TT => Incoming::Exit2 { from: from?, to: to?, reason: payload.clone()? },
+        op::PAYLOAD_EXIT | op::PAYLOAD_EXIT_TT => Incoming::Exit { from: from?, to: to?, reason: payload.cloned()? },
+        op::PAYLOAD_EXIT2 | op::PAYLOAD_EXIT2_TT => Incoming::Exit2 { from: from?, to: to?, reason: payload.cloned()? },
         op::MONITOR => {
             Incoming::Monitor { from: from?, target: Target::read(parts.get(1)?)?, reference: reference(2)? }
         }
         op::DEMONITOR => Incoming::Demonitor { target: Target::read(parts.get(1)?)?, reference: reference(2)? },
         op::MONITOR_EXIT => Incoming::Down { reference: reference(2)?, reason: parts.get(3)?.clone() },
-        op::PAYLOAD_MONITOR_EXIT => Incoming::Down { reference: reference(2)?, reason: payload.clone()? },
+        op::PAYLOAD_MONITOR_EXIT => Incoming::Down { reference: reference(2)?, reason: payload.cloned()? },
         _ => return None,
     }))
 }

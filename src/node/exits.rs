@@ -56,7 +56,7 @@ impl Node {
 
     /// A peer's process watches one of this node.
     pub(super) fn watch(&self, watcher: Watcher) {
-        if let Err(watcher) = self.0.processes.watch(watcher) {
+        if let Some(watcher) = self.0.processes.watch(watcher) {
             send_down(&watcher, &control::noproc());
         }
     }
@@ -119,10 +119,8 @@ pub(super) fn receive(node: &Node, link: &std::sync::Arc<Link>, incoming: Incomi
                 link.send(&control::unlink_ack(id, &to, &from), None).unwrap_or_default();
             }
         }
-        Incoming::Exit { from, to, reason } => {
-            if node.0.processes.unlink(&to, &from) {
-                node.exit_signal(&to, reason, Signal::Linked);
-            }
+        Incoming::Exit { from, to, reason } if node.0.processes.unlink(&to, &from) => {
+            node.exit_signal(&to, reason, Signal::Linked);
         }
         Incoming::Exit2 { to, reason, .. } => node.exit_signal(&to, reason, Signal::Exit),
         Incoming::Monitor { from, target, reference } => {

@@ -11,6 +11,7 @@
 //!
 //! Tasks: one accepts, one dials the peer, one keeps the registration at EPMD; two a link; one a call that may wait.
 
+mod burst;
 mod call;
 mod connect;
 mod control;
@@ -31,6 +32,7 @@ mod raise;
 mod rex;
 mod rpc;
 
+pub use burst::Burst;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
 pub use gen_server::GenServer;
 pub use raise::Raise;
@@ -160,10 +162,10 @@ impl Node {
             settings,
         };
         let node = Self(Arc::new(inner));
-        node.add("net_kernel", net_kernel, Kind::NetKernel);
-        node.add("rex", node.0.processes.new_pid(), Kind::Rex);
+        node.add("net_kernel", &net_kernel, Kind::NetKernel);
+        node.add("rex", &node.0.processes.new_pid(), Kind::Rex);
         for (name, server) in servers {
-            node.add(name, node.0.processes.new_pid(), Kind::Server(server));
+            node.add(name, &node.0.processes.new_pid(), Kind::Server(server));
         }
         listener.serve(&node);
         connect::keep_peer(&node);
@@ -176,7 +178,7 @@ impl Node {
     }
 
     /// Puts in a registered process.
-    fn add(&self, name: &'static str, pid: Pid, kind: Kind) {
+    fn add(&self, name: &'static str, pid: &Pid, kind: Kind) {
         let module = match &kind {
             Kind::Server(server) => server.module(),
             _ => name,
@@ -184,7 +186,7 @@ impl Node {
         let initial_call = (Atom::from_static(module), Atom::from_static("init"), 1);
         let process = new_process(pid.clone(), kind, initial_call);
         if self.0.processes.insert(process).is_ok() {
-            self.0.processes.register(Atom::from_static(name), &pid);
+            self.0.processes.register(Atom::from_static(name), pid);
         }
     }
 
@@ -241,15 +243,22 @@ impl Node {
             // Processes of this node take no messages; servers are called.
             return if self.is_alive(to) { Ok(()) } else { Err(Gone) };
         }
-        let link = self.0.links.get(&to.node).ok_or(Gone)?;
-        let control = control::send(from, to);
-        let mut burst = Vec::new();
+        let mut burst = Burst::new(from, to);
         for message in &messages {
-            if let Err(e) = queue::frame(&mut burst, &control, Some(message)) {
+            if let Err(e) = burst.push(message) {
                 tracing::warn!(to = %to.node, "a message was left out: {e}");
             }
         }
-        link.queue.put_stream(burst).await
+        self.send_burst(burst).await
+    }
+
+    /// Sends messages that are encoded already to a process of another node; waits while the link's queue is full.
+    ///
+    /// # Errors
+    /// The link to its node is gone.
+    pub async fn send_burst(&self, burst: Burst) -> Result<(), Gone> {
+        let link = self.0.links.get(&burst.to.node).ok_or(Gone)?;
+        if burst.is_empty() { Ok(()) } else { link.queue.put_stream(burst.frames).await }
     }
 
     /// Waits until a process of any node has ended; gives its reason (`noproc` if it was not there, `noconnection` if the
@@ -266,10 +275,11 @@ impl Node {
     pub fn exit(&self, from: &Pid, to: &Pid, reason: Term) {
         if self.0.processes.is_own(to) {
             self.exit_signal(to, reason, exits::Signal::Exit);
-        } else if let Some(link) = self.0.links.get(&to.node) {
-            if let Err(e) = link.send_now(&control::exit2(from, to), Some(&reason)) {
-                tracing::warn!(to = %to.node, "an exit signal was left out: {e}");
-            }
+            return;
+        }
+        let Some(link) = self.0.links.get(&to.node) else { return };
+        if let Err(e) = link.send_now(&control::exit2(from, to), Some(&reason)) {
+            tracing::warn!(to = %to.node, "an exit signal was left out: {e}");
         }
     }
 

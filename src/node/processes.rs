@@ -223,21 +223,18 @@ impl Processes {
         }
     }
 
-    /// Adds a watcher to what it watches.
-    ///
-    /// # Errors
-    /// Gives the watcher back where there is no such process, or no room.
-    pub(super) fn watch(&self, watcher: Watcher) -> Result<(), Watcher> {
-        let Some(key) = self.resolve(&watcher.target).and_then(|pid| self.key(&pid)) else { return Err(watcher) };
+    /// Adds a watcher to what it watches; gives it back where there is no such process, or no room.
+    pub(super) fn watch(&self, watcher: Watcher) -> Option<Watcher> {
+        let Some(key) = self.resolve(&watcher.target).and_then(|pid| self.key(&pid)) else { return Some(watcher) };
         let mut table = self.table();
         let room = table.watchers < limits::WATCHERS;
         match table.live.get_mut(&key) {
             Some(process) if room => {
                 process.watchers.push(watcher);
                 table.watchers += 1;
-                Ok(())
+                None
             }
-            _ => Err(watcher),
+            _ => Some(watcher),
         }
     }
 

@@ -204,9 +204,20 @@ impl Pending {
 
 /// Appends a frame; `out` is as it was if a term cannot be sent.
 pub(super) fn frame(out: &mut Vec<u8>, control: &Term, payload: Option<&Term>) -> Result<(), EncodeError> {
+    frame_with(out, |out| {
+        codec::encode(control, out)?;
+        payload.map_or(Ok(()), |term| codec::encode(term, out))
+    })
+}
+
+/// Appends a frame whose terms `encode` writes.
+pub(super) fn frame_with(
+    out: &mut Vec<u8>,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
     let start = out.len();
     out.extend([0, 0, 0, 0, PASS_THROUGH]);
-    let encoded = codec::encode(control, out).and_then(|()| payload.map_or(Ok(()), |term| codec::encode(term, out)));
+    let encoded = encode(out);
     let length = out.len() - start - 4;
     let result = encoded.and_then(|()| u32::try_from(length).map_err(|_| EncodeError::Length { length }));
     match (result, out.get_mut(start..start + 4)) {

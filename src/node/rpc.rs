@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 
 use super::control::{self, SpawnFlags, SpawnRequest, Target};
+use super::function::WaitingBody;
 use super::link::Link;
 use super::processes::{Kill, Kind, Linked, Process, Watcher};
 use super::{Body, CallResult, Context, Node, Raise, new_process, pair};
@@ -56,7 +57,7 @@ pub(super) fn spawn(node: &Node, link: &Arc<Link>, mut request: SpawnRequest) {
             let result = catch_unwind(AssertUnwindSafe(|| body(&context, &call.args)));
             started.answer_at_once(&answer, &call, result.unwrap_or_else(|panic| Err(panicked(&*panic))));
         }
-        Some(Body::Waiting(body)) => started.run(answer, call, context, body.clone()),
+        Some(Body::Waiting(body)) => started.run(answer, call, (context, body.clone())),
     }
 }
 
@@ -148,7 +149,7 @@ impl Started<'_> {
     }
 
     /// The process runs as a task.
-    fn run(self, answer: Answer, call: Call, context: Context, body: super::function::WaitingBody) {
+    fn run(&self, answer: Answer, call: Call, (context, body): (Context, WaitingBody)) {
         let kill = Arc::new(Kill::default());
         let initial_call = (call.module.clone(), call.function.clone(), call.args.len());
         let process = Process {

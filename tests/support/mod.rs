@@ -1,6 +1,14 @@
 //! A node in this process with a small table of functions, and real BEAM nodes that drive it.
 
-#![allow(unreachable_pub, dead_code, reason = "each test file uses its part")]
+#![allow(unreachable_pub, dead_code, missing_docs, reason = "each test file uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test ends there"
+)]
 
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};

@@ -5,7 +5,7 @@ mod runner;
 mod supervisor;
 
 pub(super) use result::{error_term, module as result_module};
-pub(super) use runner::{forward, output_messages};
+pub(super) use runner::{Output, forward};
 pub use supervisor::Supervisor;
 
 use std::sync::Arc;

@@ -6,9 +6,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Request, result, too_many};
 use crate::api::Api;
-use crate::host::{Batch, CommandResult, Line, Stream};
+use crate::host::{Batch, CommandResult, Stream};
 use crate::limits;
-use crate::node::{Context, Node, Raise};
+use crate::node::{Burst, Context, Gone, Node, Raise};
+use crate::term::codec::Template;
 use crate::term::{Pid, Term, atom, tuple};
 
 /// A runner that was started for a call. Dropped before its result came, it ends the runner.
@@ -74,23 +75,43 @@ async fn run(api: &Api, node: &Node, this: &Pid, request: Request) -> CommandRes
 
 /// Sends lines as they come, until there are no more or nobody is left to take them.
 pub(in crate::api) async fn forward(node: &Node, this: &Pid, subscriber: &Pid, mut lines: mpsc::Receiver<Batch>) {
+    let output = Output::of(this);
     while let Some(batch) = lines.recv().await {
-        if node.send_all(this, subscriber, output_messages(this, batch)).await.is_err() {
+        if output.send(node, subscriber, &batch).await.is_err() {
             return;
         }
     }
 }
 
-/// The messages of a batch of lines.
-pub(in crate::api) fn output_messages(this: &Pid, batch: Batch) -> Vec<Term> {
-    batch.into_iter().map(|line| output(this, line)).collect()
+/// The messages of a process's output: `{:command_output, pid, {:stdout | :stderr, line}}`.
+pub(in crate::api) struct Output<'a> {
+    this: &'a Pid,
+    stdout: Option<Template>,
+    stderr: Option<Template>,
 }
 
-/// `{:command_output, pid, {:stdout | :stderr, line}}`.
-fn output(this: &Pid, line: Line) -> Term {
-    let stream = match line.stream {
-        Stream::Stdout => atom("stdout"),
-        Stream::Stderr => atom("stderr"),
-    };
-    tuple([atom("command_output"), Term::from(this.clone()), tuple([stream, Term::Binary(line.text)])])
+impl<'a> Output<'a> {
+    pub(in crate::api) fn of(this: &'a Pid) -> Self {
+        let template = |stream| {
+            let message = |text| tuple([atom("command_output"), Term::from(this.clone()), tuple([atom(stream), text])]);
+            // Atoms of this program and a pid can always be sent.
+            Template::new(message).ok()
+        };
+        Self { this, stdout: template("stdout"), stderr: template("stderr") }
+    }
+
+    pub(in crate::api) async fn send(&self, node: &Node, subscriber: &Pid, batch: &Batch) -> Result<(), Gone> {
+        let mut burst = Burst::new(self.this, subscriber);
+        for line in batch {
+            let template = match line.stream {
+                Stream::Stdout => &self.stdout,
+                Stream::Stderr => &self.stderr,
+            };
+            if let Some(template) = template {
+                // Lines have a few KiB.
+                burst.push_text(template, &line.text).unwrap_or_default();
+            }
+        }
+        node.send_burst(burst).await
+    }
 }

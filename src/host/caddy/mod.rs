@@ -78,7 +78,7 @@ impl Proxy for Caddy {
                 answer => return answer.ok(),
             }
         }
-        last.map_or(Ok(()), |answer| answer.ok())
+        last.map_or(Ok(()), Answer::ok)
     }
 
     async fn remove_route(&self, id: &str) -> Result<(), ProxyError> {

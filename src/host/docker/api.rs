@@ -67,7 +67,7 @@ impl Api {
     }
 
     /// An error that came within an answer of success.
-    pub(super) fn refused(&self, reason: String) -> RuntimeError {
+    pub(super) fn refused(&self, reason: &str) -> RuntimeError {
         RuntimeError::Http { engine: self.engine, status: 500, body: json!({ "message": reason }) }
     }
 

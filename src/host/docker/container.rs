@@ -63,8 +63,8 @@ pub(super) fn inspected(value: &Value) -> Container {
 }
 
 fn first_port(ports: &Value) -> Option<u16> {
-    let bindings = ports.as_object()?.values().filter_map(Value::as_array).flatten();
-    bindings.filter_map(|binding| binding.get("HostPort")?.as_str()?.parse().ok()).next()
+    let mut bindings = ports.as_object()?.values().filter_map(Value::as_array).flatten();
+    bindings.find_map(|binding| binding.get("HostPort")?.as_str()?.parse().ok())
 }
 
 fn text(value: &Value, pointer: &str) -> String {

@@ -129,9 +129,8 @@ impl Runtime for Engine {
         let query = [("t", grace.as_secs().to_string())];
         let request = self.api.request(Method::POST, &path, &query).timeout(grace + limits::ENGINE_REQUEST);
         match self.api.value(request).await {
-            Ok(_) => Ok(()),
-            // It did not run.
-            Err(RuntimeError::Http { status: 304, .. }) => Ok(()),
+            // 304: it did not run.
+            Ok(_) | Err(RuntimeError::Http { status: 304, .. }) => Ok(()),
             Err(e) => Err(not_found(e, name)),
         }
     }
@@ -165,7 +164,7 @@ impl Runtime for Engine {
         let answer = self.api.send(request.header("content-type", "application/x-tar").body(body)).await?;
         let end = stream::follow(answer, &self.api, None).await?;
         match end.error {
-            Some(reason) => Err(self.api.refused(reason)),
+            Some(reason) => Err(self.api.refused(&reason)),
             None => end.loaded.ok_or_else(|| self.api.unclear("the name of an image was wanted")),
         }
     }
@@ -204,7 +203,7 @@ impl Runtime for Engine {
         }
         let answer = self.api.send(self.api.request(Method::POST, "images/create", &query)).await?;
         match stream::follow(answer, &self.api, None).await?.error {
-            Some(reason) => Err(self.api.refused(reason)),
+            Some(reason) => Err(self.api.refused(&reason)),
             None => Ok(()),
         }
     }

@@ -116,7 +116,9 @@ mod tests {
 
     fn texts(pieces: &[&[u8]]) -> (Vec<String>, End) {
         let (mut parser, mut end, mut batch) = (Parser::default(), End::default(), Batch::new());
-        pieces.iter().for_each(|piece| batch.extend(parser.feed(piece, &mut end)));
+        for piece in pieces {
+            batch.extend(parser.feed(piece, &mut end));
+        }
         batch.extend(parser.finish(&mut end));
         (batch.into_iter().map(|line| String::from_utf8(line.text.to_vec()).unwrap()).collect(), end)
     }

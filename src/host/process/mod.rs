@@ -37,7 +37,7 @@ impl Processes for SystemProcesses {
         let started = Instant::now();
         let mut kept = Kept::default();
         let end = match start(&command) {
-            Ok(child) => Run { child, lines, kept: &mut kept }.to_end(command.timeout).await,
+            Ok(child) => Run { child, lines, kept: &mut kept }.until_end(command.timeout).await,
             Err(end) => end,
         };
         CommandResult { end, output: kept.finish(), duration: started.elapsed() }
@@ -51,9 +51,9 @@ fn start(command: &Command) -> Result<Group, CommandEnd> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that starts processes")]
     let mut builder = tokio::process::Command::new(&command.program);
     builder.args(&command.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    SECRETS.iter().for_each(|secret| {
+    for secret in SECRETS {
         builder.env_remove(secret);
-    });
+    }
     builder.envs(command.env.iter().map(|(name, value)| (name, value.expose())));
     if let Some(dir) = &command.working_dir {
         builder.current_dir(dir);
@@ -108,7 +108,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn to_end(mut self, limit: Option<Duration>) -> CommandEnd {
+    async fn until_end(mut self, limit: Option<Duration>) -> CommandEnd {
         let ended = match limit {
             None => Some(self.follow().await),
             Some(limit) => timeout(limit, self.follow()).await.ok(),

@@ -20,7 +20,9 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn add(&mut self, batch: &Batch) {
-        batch.iter().for_each(|line| self.add_line(line));
+        for line in batch {
+            self.add_line(line);
+        }
     }
 
     fn add_line(&mut self, line: &Line) {

@@ -13,12 +13,8 @@ pub(in crate::node) async fn accept(
 ) -> Result<Peer, HandshakeError> {
     let peer = greet(stream, local, judge).await?;
     let ours = rand::random();
-    let challenge = Challenge {
-        flags: flags::OURS,
-        challenge: ours,
-        creation: local.creation,
-        name: local.name.as_str().as_bytes(),
-    };
+    let challenge =
+        Challenge { flags: flags::OURS, number: ours, creation: local.creation, name: local.name.as_str().as_bytes() };
     message::send(stream, &message::challenge(&challenge)).await?;
     let frame = message::receive(stream).await?;
     let (theirs, answer) = message::parse_reply(&frame)?;
@@ -38,10 +34,10 @@ async fn greet(
     let frame = message::receive(stream).await?;
     let asked = message::parse_name(&frame)?;
     let given = flags::wants_name(asked.flags);
-    let found = if given { name::give(asked.name) } else { name::parse(asked.name) };
+    let found = if given { name::give(asked.text) } else { name::parse(asked.text) };
     let Some(peer) = found.filter(|peer| *peer != local.name) else {
         message::send(stream, b"snot_allowed").await?;
-        return Err(HandshakeError::Name(String::from_utf8_lossy(asked.name).into_owned()));
+        return Err(HandshakeError::Name(String::from_utf8_lossy(asked.text).into_owned()));
     };
     let missing = flags::missing(asked.flags);
     if missing != 0 {

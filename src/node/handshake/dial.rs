@@ -23,7 +23,7 @@ pub(in crate::node) async fn dial(
         return Err(HandshakeError::Flags { peer: peer.clone(), missing });
     }
     let ours = rand::random();
-    message::send(stream, &message::reply(ours, digest(&local.cookie, theirs.challenge))).await?;
+    message::send(stream, &message::reply(ours, digest(&local.cookie, theirs.number))).await?;
     // A node whose cookie is another closes the connection at this point, and says nothing.
     let answer = message::receive(stream).await.map_err(|e| match e {
         HandshakeError::Io(_) => HandshakeError::Cookie { peer: peer.clone() },

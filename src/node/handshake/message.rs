@@ -12,14 +12,14 @@ const FRAME_BYTES: usize = 512;
 pub(super) struct Name<'a> {
     pub(super) flags: u64,
     pub(super) creation: u32,
-    pub(super) name: &'a [u8],
+    pub(super) text: &'a [u8],
 }
 
 /// `N` of the acceptor: its name and its challenge.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Challenge<'a> {
     pub(super) flags: u64,
-    pub(super) challenge: u32,
+    pub(super) number: u32,
     pub(super) creation: u32,
     pub(super) name: &'a [u8],
 }
@@ -57,13 +57,13 @@ pub(super) fn parse_name(frame: &[u8]) -> Result<Name<'_>, HandshakeError> {
     let rest = frame.strip_prefix(b"N").ok_or(WRONG)?;
     let (flags, rest) = take_u64(rest).ok_or(WRONG)?;
     let (creation, rest) = take_u32(rest).ok_or(WRONG)?;
-    Ok(Name { flags, creation, name: text(rest).ok_or(WRONG)? })
+    Ok(Name { flags, creation, text: text(rest).ok_or(WRONG)? })
 }
 
 pub(super) fn challenge(message: &Challenge<'_>) -> Vec<u8> {
     let mut out = vec![b'N'];
     out.extend(message.flags.to_be_bytes());
-    out.extend(message.challenge.to_be_bytes());
+    out.extend(message.number.to_be_bytes());
     out.extend(message.creation.to_be_bytes());
     // Names have 255 bytes at most.
     out.extend(u16::try_from(message.name.len()).unwrap_or(0).to_be_bytes());
@@ -75,9 +75,9 @@ pub(super) fn parse_challenge(frame: &[u8]) -> Result<Challenge<'_>, HandshakeEr
     const WRONG: HandshakeError = HandshakeError::Malformed("a challenge was wanted");
     let rest = frame.strip_prefix(b"N").ok_or(WRONG)?;
     let (flags, rest) = take_u64(rest).ok_or(WRONG)?;
-    let (challenge, rest) = take_u32(rest).ok_or(WRONG)?;
+    let (number, rest) = take_u32(rest).ok_or(WRONG)?;
     let (creation, rest) = take_u32(rest).ok_or(WRONG)?;
-    Ok(Challenge { flags, challenge, creation, name: text(rest).ok_or(WRONG)? })
+    Ok(Challenge { flags, number, creation, name: text(rest).ok_or(WRONG)? })
 }
 
 /// `named:`: the name that the acceptor gives to a dialer that asked for one.

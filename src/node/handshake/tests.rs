@@ -96,7 +96,7 @@ async fn a_peer_that_asks_for_a_name_is_given_one_on_its_host() {
         let length = usize::from(u16::from_be_bytes(status[7..9].try_into().unwrap()));
         assert_eq!((&status[..7], status.len()), (b"snamed:".as_slice(), 9 + length + 4));
         let challenge = message::receive(&mut client).await.unwrap();
-        let theirs = message::parse_challenge(&challenge).unwrap().challenge;
+        let theirs = message::parse_challenge(&challenge).unwrap().number;
         let answer = message::reply(7, digest(&Secret::new("c".to_owned()), theirs));
         message::send(&mut client, &answer).await.unwrap();
         message::receive(&mut client).await.unwrap();

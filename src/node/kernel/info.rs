@@ -78,13 +78,12 @@ fn system_info(context: &Context, args: &[Term]) -> CallResult {
         "creation" => Term::from(context.node.0.creation),
         "process_count" => Term::from(context.node.0.processes.pids().len()),
         "process_limit" => Term::from(limits::PROCESSES),
-        "port_count" | "ets_count" => Term::Int(0),
+        "port_count" | "ets_count" | "start_time" => Term::Int(0),
         "schedulers" | "schedulers_online" | "logical_processors" | "logical_processors_available" => cpus(),
         "wordsize" => Term::from(size_of::<usize>()),
         "system_architecture" => charlist(&format!("{}-unknown-linux", std::env::consts::ARCH)),
         "machine" => charlist(name),
         "os_type" => pair(atom("unix"), atom("linux")),
-        "start_time" => Term::Int(0),
         "time_offset" => atom("final"),
         "dist_ctrl" | "loaded" => list([]),
         _ => return Err(badarg()),
@@ -115,11 +114,11 @@ fn process_info(context: &Context, args: &[Term]) -> CallResult {
             Ok(list(items.into_iter().filter(|item| !matches!(item, Term::List(_)))))
         }
         Some(Term::List(names)) => {
-            let named = |name: &Term| match (name.as_atom(), one(name.as_atom().unwrap_or_default())?) {
+            let pick = |name: &Term| match (name.as_atom(), one(name.as_atom().unwrap_or_default())?) {
                 (Some("registered_name"), Term::List(_)) => Ok(pair(name.clone(), list([]))),
                 (_, item) => Ok(item),
             };
-            Ok(Term::List(names.iter().map(named).collect::<Result<_, Raise>>()?))
+            Ok(Term::List(names.iter().map(pick).collect::<Result<_, Raise>>()?))
         }
         Some(name) => one(name.as_atom().ok_or_else(badarg)?),
     }
@@ -141,12 +140,14 @@ fn item(context: &Context, pid: &crate::term::Pid, name: &str) -> Result<Term, R
         "status" => atom("waiting"),
         "message_queue_len" | "memory" | "reductions" | "heap_size" | "total_heap_size" | "stack_size" => Term::Int(0),
         "links" => {
-            let linked = processes.with(pid, |process, _| process.linked.iter().map(|l| l.pid.clone()).collect());
-            list(linked.unwrap_or_else(Vec::new).into_iter().map(Term::from))
+            let linked =
+                processes.with(pid, |process, _| process.linked.iter().map(|l| l.pid.clone()).collect::<Vec<_>>());
+            list(linked.unwrap_or_default().into_iter().map(Term::from))
         }
         "monitored_by" => {
-            let watchers = processes.with(pid, |process, _| process.watchers.iter().map(|w| w.pid.clone()).collect());
-            list(watchers.unwrap_or_else(Vec::new).into_iter().map(Term::from))
+            let watchers =
+                processes.with(pid, |process, _| process.watchers.iter().map(|w| w.pid.clone()).collect::<Vec<_>>());
+            list(watchers.unwrap_or_default().into_iter().map(Term::from))
         }
         "dictionary" => list([pair(atom("$initial_call"), initial())]),
         "messages" | "monitors" | "current_stacktrace" => list([]),

@@ -15,9 +15,13 @@ pub(super) fn complete(mut modules: Modules) -> Modules {
     let own = [erlang::module(), info::add_to(Module::new("erlang"))];
     let rest =
         [code::module(), system::application(), system::init(), system::net_kernel(), system::sys(), system::elixir()];
-    own.into_iter().chain(rest).for_each(|module| modules.add(module));
+    for module in own.into_iter().chain(rest) {
+        modules.add(module);
+    }
     let names: Vec<&'static str> = modules.iter().map(|module| module.name).collect();
-    names.into_iter().for_each(|name| modules.add(code::reflection(name)));
+    for name in names {
+        modules.add(code::reflection(name));
+    }
     modules
 }
 

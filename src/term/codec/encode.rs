@@ -1,5 +1,6 @@
 //! Terms to bytes. What a BEAM node would call a corrupt term is refused: it would drop the whole connection.
 
+use bytes::Bytes;
 use num_bigint::{BigInt, Sign};
 
 use crate::term::atom::MAX_CHARACTERS;
@@ -27,6 +28,9 @@ pub enum EncodeError {
         /// The length.
         length: usize,
     },
+    /// A template's term does not end in its text.
+    #[error("a template's term must end in its text")]
+    Template,
     /// A bit string without bytes, or with a last byte of 0 or more than 8 bits.
     #[error("a bit string with {tail} bits in its last byte cannot be sent")]
     BitTail {
@@ -43,6 +47,38 @@ pub fn encode(term: &Term, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let before = out.len();
     out.push(tag::VERSION);
     put(term, out, 0).inspect_err(|_| out.truncate(before))
+}
+
+/// The encoding of a term that ends in a text, without that text: for messages of which only the text differs.
+#[derive(Debug, Clone)]
+pub struct Template(Vec<u8>);
+
+impl Template {
+    /// The template of the terms that `with_text` gives; the text must be what the term ends with.
+    ///
+    /// # Errors
+    /// The term cannot be sent.
+    pub fn new(with_text: impl FnOnce(Term) -> Term) -> Result<Self, EncodeError> {
+        const EMPTY: [u8; 5] = [tag::BINARY, 0, 0, 0, 0];
+        let mut encoded = Vec::new();
+        encode(&with_text(Term::Binary(Bytes::new())), &mut encoded)?;
+        let head = encoded.strip_suffix(&EMPTY).map(<[u8]>::len).ok_or(EncodeError::Template)?;
+        encoded.truncate(head);
+        Ok(Self(encoded))
+    }
+
+    /// Appends the version byte and the term with this text to `out`.
+    ///
+    /// # Errors
+    /// The text is longer than 4 GiB; `out` is as it was.
+    pub fn encode(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let length = u32::try_from(text.len()).map_err(|_| EncodeError::Length { length: text.len() })?;
+        out.extend_from_slice(&self.0);
+        out.push(tag::BINARY);
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(text);
+        Ok(())
+    }
 }
 
 fn put(term: &Term, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {

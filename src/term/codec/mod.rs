@@ -5,7 +5,7 @@ mod encode;
 
 pub use super::cursor::DecodeError;
 pub use decode::decode;
-pub use encode::{EncodeError, encode};
+pub use encode::{EncodeError, Template, encode};
 
 #[cfg(test)]
 mod tests;

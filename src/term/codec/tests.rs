@@ -2,7 +2,7 @@ use bytes::Bytes;
 use num_bigint::BigInt;
 use proptest::prelude::*;
 
-use super::{DecodeError, EncodeError, decode, encode};
+use super::{DecodeError, EncodeError, Template, decode, encode};
 use crate::term::budget::{self, MAX_DEPTH};
 use crate::term::{Atom, Float, Map, Pid, Port, Reference, Term, atom, binary, list, tuple};
 
@@ -133,6 +133,18 @@ fn a_map_with_a_key_twice_is_refused() {
         large.extend([97, key, 106]);
     }
     assert!(matches!(decode(&Bytes::from(large)), Err(DecodeError::DuplicateKey { .. })));
+}
+
+#[test]
+fn a_template_gives_the_term_with_its_text() {
+    let message = |text: Term| tuple([atom("output"), Term::Int(1), tuple([atom("stdout"), text])]);
+    let template = Template::new(message).unwrap();
+    for text in ["", "a line", "ж"] {
+        let mut out = Vec::new();
+        template.encode(text.as_bytes(), &mut out).unwrap();
+        assert_eq!(decode(&out.into()), Ok(message(binary(text))));
+    }
+    assert_eq!(Template::new(|text| tuple([text, Term::Int(1)])).unwrap_err(), EncodeError::Template);
 }
 
 fn any_atom() -> impl Strategy<Value = Atom> {
