@@ -31,7 +31,7 @@ defmodule PodmanTest do
     assert {:ok, 200, "one\n"} == Caddy.page(caddy, "#{app}.localhost")
     load = Load.start(caddy, "#{app}.localhost", 2)
     assert {:ok, second} = deploy(node, app, Map.put(c.attrs, :env, %{"PAGE" => "two"}))
-    assert %{failed: 0} = Load.stop(load)
+    assert_served(Load.stop(load))
     assert {:ok, 200, "two\n"} == Caddy.page(caddy, "#{app}.localhost")
     assert second.previous_container_name == first.container_name
     assert [_] = Engine.containers(podman, app)

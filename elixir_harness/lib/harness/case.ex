@@ -26,6 +26,16 @@ defmodule Harness.Case do
     end
   end
 
+  # Connections that one change of Caddy's configuration may cost: Caddy opens its listeners anew at each, and the kernel
+  # resets the connections that wait in the queue of one that is closed.
+  @resets 3
+
+  @doc "No request got a wrong answer, and hardly one was reset by the one change of the route."
+  def assert_served(%{failed: failed, broken: broken, reasons: reasons}) do
+    assert failed == broken, "wrong answers: #{inspect(reasons)}"
+    assert broken <= @resets, "#{broken} connections broke: #{inspect(reasons)}"
+  end
+
   @doc "An agent for one test alone."
   def own_agent!(opts \\ []) do
     agent = Harness.Agent.start!(opts)

@@ -3,7 +3,7 @@ defmodule Harness.Load do
 
   @doc "Starts the workers."
   def start(caddy, domain, workers \\ 4) do
-    counters = :counters.new(2, [])
+    counters = :counters.new(3, [])
     stop = :atomics.new(1, [])
     reasons = :ets.new(:reasons, [:public, :bag])
     where = {"127.0.0.1", caddy.http_port}
@@ -19,7 +19,10 @@ defmodule Harness.Load do
   @doc "How many were answered so far."
   def total(load), do: :counters.get(load.counters, 1)
 
-  @doc "Ends the workers: `%{total: n, failed: n, reasons: list}`."
+  @doc """
+  Ends the workers: `%{total: n, failed: n, broken: n, reasons: list}`. `broken` are those of the failed ones whose
+  connection broke; the others got a wrong answer.
+  """
   def stop(load) do
     :atomics.put(load.stop, 1, 1)
     Task.await_many(load.tasks, 120_000)
@@ -27,6 +30,7 @@ defmodule Harness.Load do
     %{
       total: :counters.get(load.counters, 1),
       failed: :counters.get(load.counters, 2),
+      broken: :counters.get(load.counters, 3),
       reasons: load.reasons |> :ets.tab2list() |> Enum.map(&elem(&1, 1)) |> Enum.uniq() |> Enum.take(10)
     }
   end
@@ -38,6 +42,7 @@ defmodule Harness.Load do
 
       unless match?({:ok, 200, _}, result) do
         :counters.add(counters, 2, 1)
+        if match?({:error, _}, result), do: :counters.add(counters, 3, 1)
         :ets.insert(reasons, {:failed, result})
       end
 

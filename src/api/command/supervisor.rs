@@ -78,7 +78,7 @@ impl GenServer for Supervisor {
             let count = Term::from(self.pids().len());
             let counts =
                 [("specs", count.clone()), ("active", count.clone()), ("supervisors", 0.into()), ("workers", count)];
-            return Ok(Some(crate::term::map(counts)));
+            return Ok(Some(keyword(counts)));
         }
         match request.as_tuple() {
             Some([verb, Term::Pid(pid)]) if verb.is_atom("terminate_child") => {
