@@ -6,7 +6,9 @@ defmodule Bench do
   alias Harness.{Agent, Engine, OsProcess, Wait}
 
   def report(name, value, target, met?) do
-    IO.puts("#{String.pad_trailing(name, 46)} #{String.pad_leading(value, 22)}   #{String.pad_trailing(target, 26)} #{if met?, do: "OK", else: "MISS"}")
+    IO.puts(
+      "#{String.pad_trailing(name, 46)} #{String.pad_leading(value, 22)}   #{String.pad_trailing(target, 26)} #{if met?, do: "OK", else: "MISS"}"
+    )
   end
 
   def median(values), do: values |> Enum.sort() |> Enum.at(div(length(values), 2))
@@ -19,7 +21,13 @@ defmodule Bench do
     size = File.stat!(path).size
     {kind, _} = System.cmd("file", ["-b", path])
     static = kind =~ "static"
-    report("binary", "#{Float.round(size / 1024 / 1024, 2)} MiB#{if static, do: ", static"}", "<= 12 MiB, static", size <= 12 * 1024 * 1024 and static)
+
+    report(
+      "binary",
+      "#{Float.round(size / 1024 / 1024, 2)} MiB#{if static, do: ", static"}",
+      "<= 12 MiB, static",
+      size <= 12 * 1024 * 1024 and static
+    )
   end
 
   def start do
@@ -58,7 +66,13 @@ defmodule Bench do
       report("rpc #{name}, one caller, p50", "#{own} us, BEAM #{beam} us", "no slower than BEAM", own <= beam)
       rounds = for _ <- 1..5, do: {throughput(agent.node, ours), throughput(peer.node, theirs)}
       {own, beam} = {median(Enum.map(rounds, &elem(&1, 0))), median(Enum.map(rounds, &elem(&1, 1)))}
-      report("rpc #{name}, 64 callers", "#{own}/s, BEAM #{beam}/s", ">= 1.1 times BEAM", ratio(own, beam) >= 1.1)
+
+      report(
+        "rpc #{name}, 64 callers",
+        "#{own}/s, BEAM #{beam}/s",
+        ">= 1.1 times BEAM",
+        ratio(own, beam) >= 1.1
+      )
     end
   end
 
@@ -77,13 +91,24 @@ defmodule Bench do
   def streaming(agent, peer) do
     rounds =
       for _ <- 1..3 do
-        own = lines(fn me -> :rpc.call(agent.node, Otturnaut.Command, :run_async, ["seq", ["1", "#{@lines}"], [subscriber: me]]) end)
+        own =
+          lines(fn me ->
+            :rpc.call(agent.node, Otturnaut.Command, :run_async, ["seq", ["1", "#{@lines}"], [subscriber: me]])
+          end)
+
         beam = lines(fn me -> :rpc.cast(peer.node, Peer.Command, :run, ["seq", ["1", "#{@lines}"], me]) end)
         {own, beam}
       end
 
     {own, beam} = {median(Enum.map(rounds, &elem(&1, 0))), median(Enum.map(rounds, &elem(&1, 1)))}
-    report("command streaming, 2 million lines", "#{own}/s, BEAM #{beam}/s", ">= 1.0 times BEAM", ratio(own, beam) >= 1.0)
+
+    report(
+      "command streaming, 2 million lines",
+      "#{own}/s, BEAM #{beam}/s",
+      ">= 1.0 times BEAM",
+      ratio(own, beam) >= 1.0
+    )
+
     peak = OsProcess.memory(agent.process, :peak)
     report("peak resident after it", mib(peak), "<= 25 MiB", peak <= 25 * 1024)
   end
@@ -121,7 +146,10 @@ defmodule Bench do
     File.write!(Path.join(dir, "small"), "x")
     for n <- 1..4, do: File.write!(Path.join(dir, "large#{n}"), :crypto.strong_rand_bytes(50 * 1024 * 1024))
     tag = "otturnaut-bench:#{Agent.unique()}"
-    {took, {:ok, ^tag}} = :timer.tc(fn -> :rpc.call(agent.node, Otturnaut.Runtime.Docker, :build_image, [dir, tag, []]) end)
+
+    {took, {:ok, ^tag}} =
+      :timer.tc(fn -> :rpc.call(agent.node, Otturnaut.Runtime.Docker, :build_image, [dir, tag, []]) end)
+
     peak = OsProcess.memory(agent.process, :peak)
     report("200 MiB build context (#{ms(took)}), peak", mib(peak), "<= 30 MiB", peak <= 30 * 1024)
     Engine.remove_image(Engine.docker(), tag)
@@ -138,9 +166,18 @@ defmodule Bench do
     Harness.Caddy.load!(caddy, %{admin: %{listen: "127.0.0.1:#{caddy.admin_port}", origins: origins}})
     engine = Bench.Meter.start!({:unix, socket}, {:unix, Engine.docker().socket})
     proxy = Bench.Meter.start!({"127.0.0.1", admin}, {"127.0.0.1", caddy.admin_port})
-    env = %{"CONTAINER_SOCKET" => socket, "CADDY_ADMIN_URL" => "http://127.0.0.1:#{admin}", "OTTURNAUT_LOG" => "info"}
+
+    env = %{
+      "CONTAINER_SOCKET" => socket,
+      "CADDY_ADMIN_URL" => "http://127.0.0.1:#{admin}",
+      "OTTURNAUT_LOG" => "info"
+    }
+
     agent = Agent.start!(caddy: caddy, env: env)
-    {rows, apps} = Enum.unzip(for n <- 1..12, do: deploy(agent, {engine, proxy}, "bench#{n}-#{Agent.unique()}"))
+
+    {rows, apps} =
+      Enum.unzip(for n <- 1..12, do: deploy(agent, {engine, proxy}, "bench#{n}-#{Agent.unique()}"))
+
     own = median(Enum.map(rows, &elem(&1, 1)))
     total = median(Enum.map(rows, &elem(&1, 0)))
     report("deploy #{ms(total)}, of which the agent's own", ms(own), "<= 4 ms (median of 12)", own <= 4000)
@@ -150,25 +187,40 @@ defmodule Bench do
     File.rm(socket)
   end
 
-  # The agent's own time: all of it but what the engine and Caddy had a request, and what the application needed until it
-  # listened once its container ran.
+  # The agent's own time: all of it but when the engine or Caddy had a request, and when the application was awaited.
   defp deploy(agent, {engine, proxy}, app) do
     d = Harness.deployment(agent.node, app)
     Enum.each([engine, proxy], &Bench.Meter.take/1)
+    me = self()
     from = System.monotonic_time(:microsecond)
-    {:ok, d} = Harness.execute(agent.node, d)
+    task = Task.async(fn -> Harness.execute(agent.node, d, subscriber: me) end)
+    awaited = {step(:health_check), step(:switch_route)}
+    {:ok, d} = Task.await(task, 60_000)
     to = System.monotonic_time(:microsecond)
-    spans = Bench.Meter.take(engine) ++ Bench.Meter.take(proxy)
+    spans = [awaited | Bench.Meter.take(engine) ++ Bench.Meter.take(proxy)]
     own = to - from - Bench.Meter.covered(spans, from, to)
     :ok = Harness.undeploy(agent.node, d)
     {{to - from, own}, app}
+  end
+
+  # When a step began.
+  defp step(name) do
+    receive do
+      {:deployment_progress, %{step: ^name}} -> System.monotonic_time(:microsecond)
+    after
+      30_000 -> raise "there was no step #{name}"
+    end
   end
 
   def peer do
     node = :"bench_peer_#{System.pid()}@127.0.0.1"
     args = ["--name", "#{node}", "--cookie", "#{Node.get_cookie()}", Path.join(__DIR__, "peer.exs")]
     process = OsProcess.start("elixir", args: args)
-    Wait.until("the BEAM peer", fn -> Node.connect(node) == true and :rpc.call(node, Peer.State, :get, ["x"]) == {:error, :not_found} end)
+
+    Wait.until("the BEAM peer", fn ->
+      Node.connect(node) == true and :rpc.call(node, Peer.State, :get, ["x"]) == {:error, :not_found}
+    end)
+
     %{node: node, process: process}
   end
 end

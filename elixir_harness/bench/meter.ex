@@ -20,7 +20,7 @@ defmodule Bench.Meter do
     |> Enum.map(fn {a, b} -> {max(a, from), min(b, to)} end)
     |> Enum.filter(fn {a, b} -> b > a end)
     |> Enum.sort()
-    |> Enum.reduce({0, 0}, fn {a, b}, {sum, until} ->
+    |> Enum.reduce({0, from}, fn {a, b}, {sum, until} ->
       {sum + max(0, b - max(a, until)), max(b, until)}
     end)
     |> elem(0)
@@ -46,7 +46,14 @@ defmodule Bench.Meter do
     pid =
       spawn(fn ->
         receive do: (:go -> :ok)
-        {:ok, server} = :gen_tcp.connect(host(target), port(target), [:binary, active: true, nodelay: true] |> plain(target))
+
+        {:ok, server} =
+          :gen_tcp.connect(
+            host(target),
+            port(target),
+            [:binary, active: true, nodelay: true] |> plain(target)
+          )
+
         :inet.setopts(client, active: true)
         relay(client, server, meter, nil)
       end)

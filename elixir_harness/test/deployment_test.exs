@@ -146,6 +146,7 @@ defmodule DeploymentTest do
     load = Load.start(caddy, "#{app}.localhost")
     Wait.until("some requests", fn -> Load.total(load) > 20 end)
     assert :ok == undeploy(node, d)
+
     # Without a route Caddy answers by itself with an empty 200; a 502 would mean that the container went first.
     assert_served(Load.stop(load))
   end
