@@ -59,6 +59,7 @@ defmodule Harness.Agent do
   @doc "Runs the described agent and waits for nothing."
   def launch(%__MODULE__{} = agent, args \\ ["start"]) do
     File.mkdir_p!(agent.data_dir)
+    Harness.Leftovers.add_dir(agent.data_dir)
     %{agent | process: OsProcess.start(binary(), args: args, env: agent.env)}
   end
 

@@ -8,6 +8,7 @@ defmodule Harness.Caddy do
   def start! do
     home = Path.join(System.tmp_dir!(), "otturnaut-caddy-#{Harness.Agent.unique()}")
     File.mkdir_p!(home)
+    Harness.Leftovers.add_dir(home)
 
     start!(%__MODULE__{
       admin_port: Ports.free(),

@@ -1,5 +1,5 @@
 defmodule Harness.Leftovers do
-  @moduledoc "The processes that the harness started and that have not ended: whatever happens, they are killed at the end."
+  @moduledoc "The processes that the harness started and the directories that it made: whatever happens, they are gone at the end."
 
   @table __MODULE__
 
@@ -24,6 +24,12 @@ defmodule Harness.Leftovers do
   def add(os_pid) do
     start()
     :ets.insert(@table, {os_pid})
+  end
+
+  @doc "A directory to be removed at the end."
+  def add_dir(dir) do
+    start()
+    :ets.insert(@table, {dir})
   end
 
   def remove(os_pid), do: :ets.delete(@table, os_pid)
