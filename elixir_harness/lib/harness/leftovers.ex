@@ -35,9 +35,9 @@ defmodule Harness.Leftovers do
   def remove(os_pid), do: :ets.delete(@table, os_pid)
 
   def kill_all do
-    for {os_pid} <- :ets.tab2list(@table),
-        do: System.cmd("kill", ["-KILL", "#{os_pid}"], stderr_to_stdout: true)
-
+    {processes, dirs} = @table |> :ets.tab2list() |> Enum.split_with(fn {what} -> is_integer(what) end)
+    for {os_pid} <- processes, do: System.cmd("kill", ["-KILL", "#{os_pid}"], stderr_to_stdout: true)
+    for {dir} <- dirs, do: File.rm_rf!(dir)
     :ok
   end
 end
