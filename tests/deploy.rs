@@ -79,7 +79,16 @@ impl Machine {
     fn engine(&self) -> (Engine, AppState, PortManager) {
         let (host, state) = (self.host(), AppState::default());
         let ports = PortManager::new(self.ports.clone(), host.network.clone());
-        (Engine::new(EngineSettings { host, state: state.clone(), ports: ports.clone() }), state, ports)
+        (
+            Engine::new(EngineSettings {
+                outpost: "test@127.0.0.1".into(),
+                host,
+                state: state.clone(),
+                ports: ports.clone(),
+            }),
+            state,
+            ports,
+        )
     }
 
     fn app(&self, name: &str) -> String {
