@@ -23,7 +23,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let host = Host::real(host_settings(&config)).context("cannot use this machine")?;
     let state = AppState::default();
     let ports = PortManager::new(config.port_range.clone(), host.network.clone());
-    let engine = Engine::new(EngineSettings { host: host.clone(), state: state.clone(), ports: ports.clone() });
+    let engine = Engine::new(EngineSettings {
+        outpost: config.node.to_string(),
+        host: host.clone(),
+        state: state.clone(),
+        ports: ports.clone(),
+    });
     recover(&engine, &tasks).await;
     let api = Api {
         git: Git::new(host.clone(), tasks.clone()),

@@ -9,10 +9,13 @@ const APP_ID: &str = "otturnaut.app_id";
 const DEPLOYMENT_ID: &str = "otturnaut.deployment_id";
 const DOMAINS: &str = "otturnaut.domains";
 const CONTAINER_PORT: &str = "otturnaut.container_port";
+const OUTPOST: &str = "otturnaut.outpost";
 
 /// What the labels of one of the agent's containers say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
+    /// The agent that started it, by its name: several may share an engine.
+    pub outpost: String,
     /// The application.
     pub app_id: String,
     /// The deployment that started it.
@@ -28,6 +31,7 @@ impl Labels {
     pub fn write(&self) -> BTreeMap<String, String> {
         let pairs = [
             (MANAGED, "true".to_owned()),
+            (OUTPOST, self.outpost.clone()),
             (APP_ID, self.app_id.clone()),
             (DEPLOYMENT_ID, self.deployment_id.clone()),
             (DOMAINS, self.domains.join(",")),
@@ -43,6 +47,7 @@ impl Labels {
             return None;
         }
         Some(Self {
+            outpost: text(OUTPOST)?,
             app_id: text(APP_ID).filter(|id| !id.is_empty())?,
             deployment_id: text(DEPLOYMENT_ID)?,
             domains: text(DOMAINS)?.split(',').filter(|d| !d.is_empty()).map(str::to_owned).collect(),
@@ -70,17 +75,18 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(
+            outpost in "[a-z]{1,5}@[0-9.]{1,9}",
             app_id in "[a-zA-Z0-9][a-zA-Z0-9_.-]{0,20}",
             deployment_id in "[a-zA-Z0-9_-]{1,10}",
             domains in proptest::collection::vec("[a-z*.-]{1,12}", 0..4),
             container_port: u16,
         ) {
-            let labels = Labels { app_id, deployment_id, domains, container_port };
+            let labels = Labels { outpost, app_id, deployment_id, domains, container_port };
             prop_assert_eq!(Labels::read(&labels.write()), Some(labels));
         }
 
         #[test]
-        fn whatever_others_write_is_read_or_left(labels in proptest::collection::btree_map("otturnaut.(app_id|domains|container_port|managed|deployment_id)", ".{0,6}", 0..6)) {
+        fn whatever_others_write_is_read_or_left(labels in proptest::collection::btree_map("otturnaut.(outpost|app_id|domains|container_port|managed|deployment_id)", ".{0,6}", 0..6)) {
             if let Some(read) = Labels::read(&labels) {
                 prop_assert!(!read.app_id.is_empty() && labels[MANAGED] == "true");
             }
@@ -89,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_container_of_somebody_else_is_not_ours() {
-        let ours = Labels { app_id: "a".into(), deployment_id: "1".into(), domains: vec![], container_port: 80 };
+        let (outpost, app_id, deployment_id) = ("o@h".into(), "a".into(), "1".into());
+        let ours = Labels { outpost, app_id, deployment_id, domains: vec![], container_port: 80 };
         let mut foreign = ours.write();
         foreign.remove(MANAGED);
         assert_eq!(Labels::read(&foreign), None);

@@ -24,6 +24,8 @@ use crate::limits;
 /// What an engine works with.
 #[derive(Clone)]
 pub struct EngineSettings {
+    /// The agent's name: what it starts carries it, and after a start it takes up what carries it.
+    pub outpost: String,
     /// The machine.
     pub host: Host,
     /// The applications.
@@ -119,6 +121,7 @@ impl Engine {
         let inner = Arc::clone(&self.0);
         let begun = deployment.clone();
         let run = Run {
+            outpost: inner.settings.outpost.clone(),
             host: inner.settings.host.clone(),
             state: inner.settings.state.clone(),
             ports: inner.settings.ports.clone(),

@@ -44,7 +44,14 @@ pub(super) async fn recover(engine: &Inner) -> bool {
     let mut all_answered = !present.is_empty();
     for (target, runtime) in present {
         match runtime.list(&Labels::all()).await {
-            Ok(found) => apps.extend(found.iter().filter_map(|c| Labels::read(&c.labels)).map(|labels| labels.app_id)),
+            Ok(found) => {
+                let labels = found.iter().filter_map(|container| Labels::read(&container.labels));
+                let (ours, others): (Vec<_>, Vec<_>) = labels.partition(|labels| is_ours(engine, labels));
+                if !others.is_empty() {
+                    tracing::info!(count = others.len(), "containers of other agents are left alone");
+                }
+                apps.extend(ours.into_iter().map(|labels| labels.app_id));
+            }
             Err(error) => {
                 tracing::warn!(engine = %target.kind, %error, "the engine does not answer yet");
                 all_answered = false;
@@ -58,6 +65,11 @@ pub(super) async fn recover(engine: &Inner) -> bool {
         recover_app(engine, &app_id).await;
     }
     all_answered
+}
+
+/// Several agents may share an engine, each with a name and a Caddy of its own.
+fn is_ours(engine: &Inner, labels: &Labels) -> bool {
+    labels.outpost == engine.settings.outpost
 }
 
 async fn recover_app(engine: &Inner, app_id: &str) {
@@ -96,7 +108,8 @@ async fn containers(engine: &Inner, app_id: &str) -> (Vec<Ours>, bool) {
         };
         for container in found {
             let known = ours.iter().any(|one| one.container.id == container.id);
-            if let (Some(labels), false) = (Labels::read(&container.labels), known) {
+            let labels = Labels::read(&container.labels).filter(|labels| is_ours(engine, labels));
+            if let (Some(labels), false) = (labels, known) {
                 ours.push(Ours { target: target.clone(), runtime: Arc::clone(&runtime), container, labels });
             }
         }

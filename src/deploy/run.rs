@@ -9,6 +9,8 @@ use crate::host::{Host, Route};
 
 /// One deploy under way.
 pub(super) struct Run {
+    /// This agent's name.
+    pub(super) outpost: String,
     pub(super) host: Host,
     pub(super) state: AppState,
     pub(super) ports: PortManager,

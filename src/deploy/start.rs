@@ -89,6 +89,7 @@ async fn start(run: &mut Run) -> Result<String, Ended> {
 fn spec(run: &Run) -> ContainerSpec {
     let deployment = &run.deployment;
     let labels = Labels {
+        outpost: run.outpost.clone(),
         app_id: deployment.app_id.clone(),
         deployment_id: deployment.id.clone(),
         domains: deployment.domains.clone(),

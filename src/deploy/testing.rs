@@ -20,6 +20,9 @@ use crate::host::{
 
 pub(super) const DOCKER: RuntimeTarget = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
 
+/// The name of the agent under test.
+pub(super) const OUTPOST: &str = "outpost@test";
+
 /// What the application in a new container does.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum App {
@@ -100,7 +103,8 @@ impl Machine {
     /// An engine on this machine with ports 10000 to 10009.
     pub(super) fn engine(&self) -> (Engine, AppState, PortManager) {
         let (state, ports) = (AppState::default(), PortManager::new(10_000..=10_009, Arc::new(self.clone())));
-        let settings = EngineSettings { host: self.host(), state: state.clone(), ports: ports.clone() };
+        let outpost = OUTPOST.to_owned();
+        let settings = EngineSettings { outpost, host: self.host(), state: state.clone(), ports: ports.clone() };
         (Engine::new(settings), state, ports)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::testing::{App, DOCKER, Fault, Machine, Seen, deployment};
+use super::testing::{App, DOCKER, Fault, Machine, OUTPOST, Seen, deployment};
 use super::*;
 use crate::apps::{AppEntry, AppState, AppStatus, Labels, PortManager};
 use crate::host::{ContainerStatus, ProxyError, Route, RuntimeError};
@@ -37,6 +37,7 @@ fn undeploy_of(app_id: &str) -> UndeployRequest {
 
 fn labels(app_id: &str, deployment_id: &str) -> Labels {
     Labels {
+        outpost: OUTPOST.to_owned(),
         app_id: app_id.to_owned(),
         deployment_id: deployment_id.to_owned(),
         domains: vec![format!("{app_id}.test")],
@@ -620,6 +621,18 @@ mod recovery {
         assert_eq!((entry.port, entry.domains), (Some(10_001), Some(vec!["my-app.test".to_owned()])));
         assert_eq!(ports.list_allocated(), [10_001]);
         assert_eq!(machine.seen().containers.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_other_agents_run_is_left_alone() {
+        let machine = Machine::new();
+        let theirs = Labels { outpost: "other@test".to_owned(), ..labels("shop", "1") };
+        machine.container(&theirs, 10_001);
+        let (engine, state, ports) = machine.engine();
+        engine.recover().await;
+        assert_eq!(known(&state), []);
+        assert!(ports.list_allocated().is_empty() && machine.inside().routes.is_empty());
+        assert_eq!(machine.seen().containers.len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
