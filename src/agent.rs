@@ -29,6 +29,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         state: state.clone(),
         ports: ports.clone(),
     });
+    // The name first: whoever has it owns what carries it.
+    let registered = Node::register(node_settings(&config, &shutdown)).await?;
     recover(&engine, &tasks).await;
     let api = Api {
         git: Git::new(host.clone(), tasks.clone()),
@@ -40,7 +42,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         ports,
     };
     let face = api::face(api);
-    let node = Node::start(node_settings(&config, &shutdown), face.modules, face.servers).await?;
+    let node = registered.serve(face.modules, face.servers);
     tracing::info!(node = %node.name(), version = env!("CARGO_PKG_VERSION"), "ready");
     shutdown.requested.cancelled().await;
     tokio::select! {

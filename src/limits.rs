@@ -187,6 +187,9 @@ pub const CADDY_REQUEST: Duration = Duration::from_secs(5);
 /// Attempts at a change of Caddy's configuration that others change at the same time.
 pub const CADDY_ATTEMPTS: usize = 64;
 
+/// Attempts more at a change whose request broke off or was not answered in time: a reload cuts connections.
+pub const CADDY_BROKEN_ATTEMPTS: usize = 2;
+
 /// Most bytes of an answer of Caddy: its whole configuration with some thousand routes.
 pub const CADDY_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use otturnaut::node::{Node, NodeError};
 use otturnaut::term::Atom;
-use support::{Beam, free_port, modules, settings, start};
+use support::{Beam, free_port, settings, start};
 
 /// A node that serves EPMD on a port of its own, and the script run against it.
 async fn drive(script: &str) {
@@ -318,7 +318,7 @@ async fn a_name_that_another_node_has_is_refused_at_the_start() {
     let first = start(settings(epmd_port)).await;
     let mut same = settings(epmd_port);
     same.name = first.name().clone();
-    let refused = Node::start(same, modules(), Vec::new()).await;
+    let refused = Node::register(same).await;
     assert!(matches!(refused, Err(NodeError::NameTaken { .. })));
     first.shutdown(Duration::from_secs(1)).await;
 }

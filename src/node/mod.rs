@@ -133,19 +133,19 @@ struct Inner {
     stop: CancellationToken,
 }
 
-impl Node {
-    /// Opens the listener, registers at EPMD (or serves it), registers `servers`, dials the peer, serves.
-    ///
-    /// # Errors
-    /// See [`NodeError`].
-    pub async fn start(
-        settings: Settings,
-        modules: Modules,
-        servers: Vec<(&'static str, Arc<dyn GenServer>)>,
-    ) -> Result<Self, NodeError> {
-        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let listener = Listener::open(&settings).await?;
-        let creation = listener.register(&settings, &tasks, &stop).await?;
+/// A node that has its name and takes no connections yet: its peers wait.
+pub struct Registered {
+    settings: Settings,
+    listener: Listener,
+    creation: u32,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Registered {
+    /// Registers `servers`, dials the peer, serves.
+    pub fn serve(self, modules: Modules, servers: Vec<(&'static str, Arc<dyn GenServer>)>) -> Node {
+        let Self { settings, listener, creation, tasks, stop } = self;
         let processes = Processes::new(settings.name.clone(), creation);
         let net_kernel = processes.new_pid();
         let inner = Inner {
@@ -161,7 +161,7 @@ impl Node {
             stop,
             settings,
         };
-        let node = Self(Arc::new(inner));
+        let node = Node(Arc::new(inner));
         node.add("net_kernel", &net_kernel, Kind::NetKernel);
         node.add("rex", &node.0.processes.new_pid(), Kind::Rex);
         for (name, server) in servers {
@@ -169,7 +169,20 @@ impl Node {
         }
         listener.serve(&node);
         connect::keep_peer(&node);
-        Ok(node)
+        node
+    }
+}
+
+impl Node {
+    /// Opens the listener and registers at EPMD, or serves it: from here on the name is this node's.
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn register(settings: Settings) -> Result<Registered, NodeError> {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let listener = Listener::open(&settings).await?;
+        let creation = listener.register(&settings, &tasks, &stop).await?;
+        Ok(Registered { settings, listener, creation, tasks, stop })
     }
 
     /// The node's name.

@@ -140,7 +140,8 @@ async fn send_many(context: Context, args: Vec<Term>) -> Result<Term, Raise> {
 
 /// A node with the functions and servers above.
 pub async fn start(settings: Settings) -> Node {
-    Node::start(settings, modules(), vec![("counter", Arc::new(Counter::default()))]).await.expect("the node starts")
+    let registered = Node::register(settings).await.expect("the node starts");
+    registered.serve(modules(), vec![("counter", Arc::new(Counter::default()))])
 }
 
 /// A BEAM node that runs a script of Elixir and ends; `node` in it is the node to drive. The script fails by an exception.

@@ -71,14 +71,24 @@ impl Proxy for Caddy {
 
     async fn put_route(&self, route: &Route) -> Result<(), ProxyError> {
         let _turn = self.turn.lock().await;
-        let mut last = None;
+        let mut broken = 0;
+        let mut last = Ok(());
         for _ in 0..limits::CADDY_ATTEMPTS {
-            match self.try_put_route(route).await? {
-                answer if answer.status == CHANGED => last = Some(answer),
-                answer => return answer.ok(),
+            last = match self.try_put_route(route).await {
+                Ok(answer) if answer.status == CHANGED => answer.ok(),
+                Ok(answer) => return answer.ok(),
+                // The change may have been made all the same: the next attempt begins with a look.
+                Err(e @ (ProxyError::RequestFailed { .. } | ProxyError::Timeout { .. })) => {
+                    broken += 1;
+                    if broken > limits::CADDY_BROKEN_ATTEMPTS {
+                        return Err(e);
+                    }
+                    Err(e)
+                }
+                Err(e) => return Err(e),
             }
         }
-        last.map_or(Ok(()), Answer::ok)
+        last
     }
 
     async fn remove_route(&self, id: &str) -> Result<(), ProxyError> {
