@@ -1,5 +1,7 @@
 //! The composition root: builds host, stores and node, wires them, runs them until the end is asked for.
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +25,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let host = Host::real(host_settings(&config)).context("cannot use this machine")?;
     let state = AppState::default();
     let ports = PortManager::new(config.port_range.clone(), host.network.clone());
+    tasks.spawn(look_around(host.clone(), config.container_socket.clone()));
     let engine = Engine::new(EngineSettings {
         outpost: config.node.to_string(),
         host: host.clone(),
@@ -50,6 +53,18 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         () = shutdown.forced.cancelled() => tracing::warn!("ended at once, nothing was waited for"),
     }
     Ok(())
+}
+
+/// Says at the start what is missing, and what to do: nothing of it stops the node.
+async fn look_around(host: Host, socket: PathBuf) {
+    if !socket.exists() {
+        let socket = socket.display();
+        tracing::warn!("there is no container engine at {socket}: start it, or set CONTAINER_SOCKET to its socket");
+    }
+    let proxy = host.proxies.proxy(&host.proxies.defaults());
+    if let Err(e) = proxy.health().await {
+        tracing::warn!("{e}: start Caddy, or set CADDY_ADMIN_URL to its admin API");
+    }
 }
 
 /// Rebuilds the state from the engines. One that does not answer soon goes on in the background: the node must be

@@ -5,8 +5,11 @@ use crate::term::{Atom, Term, atom, binary, elixir, tuple};
 
 use super::json;
 
-/// An engine's error.
+/// An engine's error. What an operator can do about it is logged.
 pub(super) fn runtime(error: &RuntimeError) -> Term {
+    if matches!(error, RuntimeError::Transport { .. }) {
+        tracing::warn!("{error}; start the engine, or set CONTAINER_SOCKET to its socket");
+    }
     match error {
         RuntimeError::NotFound { .. } => atom("not_found"),
         RuntimeError::NoPort { .. } => atom("no_port_mapping"),
@@ -23,8 +26,11 @@ pub(super) fn runtime(error: &RuntimeError) -> Term {
     }
 }
 
-/// Caddy's error.
+/// Caddy's error. What an operator can do about it is logged.
 pub(super) fn proxy(error: &ProxyError) -> Term {
+    if matches!(error, ProxyError::Unavailable { .. } | ProxyError::Timeout { .. }) {
+        tracing::warn!("{error}; start Caddy, or set CADDY_ADMIN_URL to its admin API");
+    }
     match error {
         ProxyError::Unavailable { .. } => atom("caddy_unavailable"),
         ProxyError::Timeout { .. } => atom("timeout"),

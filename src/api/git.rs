@@ -6,6 +6,7 @@ use super::args::{arg, error, ok_or, opts};
 use super::command::error_term;
 use super::{Api, errors};
 use crate::build::{GitError, GitOptions};
+use crate::host::CommandEnd;
 use crate::node::{CallResult, Module, Raise};
 use crate::term::read::{Fields, ReadError, Reader};
 use crate::term::{Term, atom, binary, tuple};
@@ -64,8 +65,11 @@ pub(super) fn refused(what: &str, value: &str, why: &str) -> Raise {
     Raise::argument(format!("{what}: {value:?} is refused: {why}"))
 }
 
-/// Why there is no source tree.
+/// Why there is no source tree. What an operator can do about it is logged.
 pub(super) fn reason(error: &GitError) -> Term {
+    if let GitError::CloneFailed { end: CommandEnd::NotFound, .. } = error {
+        tracing::warn!("git is not installed here: install it, or put it in PATH");
+    }
     let failed = |name, end, output: &str| tuple([atom(name), error_term(end), binary(output)]);
     match error {
         GitError::Refused { what, value, why } => {

@@ -208,3 +208,127 @@ fn parse(frame: &Bytes) -> Result<Incoming, LinkEnd> {
     let payload = codec::decode(&payload)?;
     Ok(control::read(&control, Some(payload))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::limits;
+
+    /// Keeps what it is given.
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Incoming>>);
+
+    impl Receiver for Kept {
+        fn receive(&self, _: &Arc<Link>, incoming: Incoming) {
+            self.0.lock().unwrap().push(incoming);
+        }
+    }
+
+    /// A link, and the other end of its connection.
+    async fn linked() -> (Arc<Link>, OwnedReadHalf, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        let peer = Peer { name: Atom::from_static("peer@h"), flags: 0, creation: 1 };
+        let (link, socket) = Link::new(1, &peer, near);
+        (link, socket, far)
+    }
+
+    /// What a link ends with after the peer sent these bytes.
+    async fn end_after(bytes: &[u8]) -> LinkEnd {
+        let (link, socket, mut far) = linked().await;
+        far.write_all(bytes).await.unwrap();
+        let kept = Kept::default();
+        timeout(Duration::from_secs(5), link.run(socket, &kept)).await.expect("the link ends")
+    }
+
+    #[tokio::test]
+    async fn frames_that_cannot_be_taken_end_the_link_with_their_reason() {
+        assert!(matches!(end_after(&[0xff; 8]).await, LinkEnd::FrameTooLong { .. }));
+        assert!(matches!(end_after(&[0, 0, 0, 2, 131, 68]).await, LinkEnd::FrameType(131)));
+        assert!(matches!(end_after(&[0, 0, 0, 3, 112, 131, 80]).await, LinkEnd::Term(_)));
+        // A bomb: a list of four billion elements.
+        let bomb = [0, 0, 0, 7, 112, 131, 108, 255, 255, 255, 255];
+        assert!(matches!(end_after(&bomb).await, LinkEnd::Term(_)));
+        // {22}: a message to nobody.
+        assert!(matches!(end_after(&[0, 0, 0, 6, 112, 131, 104, 1, 97, 22]).await, LinkEnd::Term(_)));
+        assert!(matches!(end_after(&[0, 0, 0, 6, 112, 131, 104, 1, 97, 19]).await, LinkEnd::Control(_)));
+    }
+
+    #[tokio::test]
+    async fn what_is_unknown_is_passed_on_and_the_link_goes_on() {
+        let (link, socket, mut far) = linked().await;
+        // A tick, {99}, in two pieces, then the end of the connection.
+        far.write_all(&[0, 0, 0, 0, 0, 0, 0, 6, 112, 131]).await.unwrap();
+        far.write_all(&[104, 1, 97, 99]).await.unwrap();
+        far.shutdown().await.unwrap();
+        let kept = Kept::default();
+        let end = timeout(Duration::from_secs(5), link.run(socket, &kept)).await.unwrap();
+        assert!(matches!(end, LinkEnd::Closed));
+        assert_eq!(*kept.0.lock().unwrap(), [Incoming::Unknown(99)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_peer_hears_ticks_and_is_dropped_in_the_end() {
+        let (link, socket, mut far) = linked().await;
+        let began = Instant::now();
+        let kept = Kept::default();
+        let end = link.run(socket, &kept).await;
+        assert!(matches!(end, LinkEnd::Silent), "{end}");
+        let after = began.elapsed();
+        assert!(after >= limits::SILENCE && after < limits::SILENCE + limits::TICK_AFTER, "{after:?}");
+        drop(link);
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).await.unwrap();
+        // One every 15 s in 75 s, give or take the one at either end.
+        assert!((16..=24).contains(&heard.len()) && heard.iter().all(|byte| *byte == 0), "{heard:?}");
+    }
+
+    #[tokio::test]
+    async fn replies_go_before_a_stream_that_waits() {
+        let (link, socket, mut far) = linked().await;
+        let (kept, message) = (Kept::default(), Term::Binary(vec![7; 64 * 1024].into()));
+        let control = Term::Tuple(vec![Term::Int(99)]);
+        let sender = async {
+            // More than the socket and the queue take together.
+            for _ in 0..400 {
+                let mut burst = Vec::new();
+                super::super::queue::frame(&mut burst, &control, Some(&message)).unwrap();
+                link.queue.put_stream(burst).await.unwrap();
+            }
+        };
+        let reader = async {
+            // Waits until the stream is stuck, then asks for a reply.
+            let stuck = async {
+                while link.queue.pump() != Pumped::Full {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(Duration::from_secs(5), stuck).await.unwrap();
+            link.send_now(&Term::Tuple(vec![Term::Int(98)]), None).unwrap();
+            let mut bytes = 0;
+            let mut head = [0; 4];
+            loop {
+                far.read_exact(&mut head).await.unwrap();
+                let mut frame = vec![0; u32::from_be_bytes(head) as usize];
+                far.read_exact(&mut frame).await.unwrap();
+                bytes += frame.len();
+                if frame.len() < 100 {
+                    return bytes;
+                }
+            }
+        };
+        let before = tokio::select! {
+            bytes = reader => bytes,
+            () = async { sender.await; std::future::pending().await } => 0,
+            end = link.run(socket, &kept) => panic!("the link ended: {end}"),
+        };
+        assert!(before < 400 * 64 * 1024, "the reply came after the whole stream");
+    }
+}
