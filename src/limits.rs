@@ -187,6 +187,9 @@ pub const CADDY_REQUEST: Duration = Duration::from_secs(5);
 /// Attempts at a change of Caddy's configuration that others change at the same time.
 pub const CADDY_ATTEMPTS: usize = 64;
 
+/// Pause before the admin API is asked again after a connection to it broke: a reload takes some milliseconds.
+pub const CADDY_RELOAD: Duration = Duration::from_millis(20);
+
 /// Attempts more at a change whose request broke off or was not answered in time: a reload cuts connections.
 pub const CADDY_BROKEN_ATTEMPTS: usize = 2;
 

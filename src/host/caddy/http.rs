@@ -3,13 +3,16 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
-use futures::StreamExt;
+use http_body_util::{BodyExt, Limited};
 use reqwest::header::{ETAG, IF_MATCH};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::host::proxy::ProxyError;
 use crate::limits;
+
+/// Precondition failed: somebody changed the configuration.
+pub(super) const CHANGED: u16 = 412;
 
 /// A client for admin APIs. Caddy closes its connections when it loads a configuration, so none is kept.
 pub(super) fn client() -> Result<Client, reqwest::Error> {
@@ -35,6 +38,11 @@ impl Answer {
         Self { status: 200, tag: None, body: Value::Null }
     }
 
+    /// The answer to a change of something that is not as it was.
+    pub(super) fn changed() -> Self {
+        Self { status: CHANGED, tag: None, body: Value::Null }
+    }
+
     /// Whether there is nothing at the path: an id that is not known is 404, a path whose parents are missing 400.
     pub(super) fn is_missing(&self) -> bool {
         matches!(self.status, 400 | 404)
@@ -58,17 +66,29 @@ impl Answer {
 }
 
 impl Http {
+    /// Asks; where a reload cut the connection or closed the door for a moment, again: that changes nothing.
     pub(super) async fn get(&self, path: &str) -> Result<Answer, ProxyError> {
-        let request = || self.request(Method::GET, path);
-        match self.perform(request()).await {
-            // A reload cut the connection; to ask again changes nothing.
-            Err(ProxyError::RequestFailed { .. }) => self.perform(request()).await,
-            answered => answered,
+        let mut asked = self.perform(self.request(Method::GET, path)).await;
+        for _ in 0..limits::CADDY_BROKEN_ATTEMPTS {
+            if !asked.as_ref().is_err_and(is_broken) {
+                break;
+            }
+            tokio::time::sleep(limits::CADDY_RELOAD).await;
+            asked = self.perform(self.request(Method::GET, path)).await;
         }
+        asked
     }
 
+    /// Deletes; where the request broke off it is sent again, and what is gone then was deleted by the first.
     pub(super) async fn delete(&self, path: &str) -> Result<Answer, ProxyError> {
-        self.perform(self.request(Method::DELETE, path)).await
+        let first = self.perform(self.request(Method::DELETE, path)).await;
+        if !first.as_ref().is_err_and(is_broken) {
+            return first;
+        }
+        tokio::time::sleep(limits::CADDY_RELOAD).await;
+        let second = self.perform(self.request(Method::DELETE, path)).await?;
+        let deleted = second.is_missing() && !matches!(first, Err(ProxyError::Unavailable { .. }));
+        Ok(if deleted { Answer::done() } else { second })
     }
 
     /// Sends a value, for the state that a tag names if there is one.
@@ -92,16 +112,12 @@ impl Http {
     async fn perform(&self, request: RequestBuilder) -> Result<Answer, ProxyError> {
         let answer = request.send().await.map_err(|e| self.failure(&e))?;
         let status = answer.status().as_u16();
-        let tag = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
-        let mut bytes = Vec::new();
-        let mut stream = answer.bytes_stream();
-        while let Some(piece) = stream.next().await {
-            bytes.extend_from_slice(&piece.map_err(|e| self.failure(&e))?);
-            if bytes.len() > limits::CADDY_ANSWER_BYTES {
-                let reason = format!("its answer is longer than {} bytes", limits::CADDY_ANSWER_BYTES);
-                return Err(ProxyError::RequestFailed { url: self.base_url.clone(), reason });
-            }
-        }
+        let body = Limited::new(reqwest::Body::from(answer), limits::CADDY_ANSWER_BYTES);
+        let whole = body.collect().await.map_err(|e| self.broken_off(&*e))?;
+        // Caddy computes the tag while it writes the answer: it comes behind the body.
+        let tag = whole.trailers().and_then(|trailers| trailers.get(ETAG)).and_then(|tag| tag.to_str().ok());
+        let tag = tag.map(str::to_owned);
+        let bytes = whole.to_bytes();
         let text = || String::from_utf8_lossy(&bytes).trim().to_owned();
         let body = if bytes.is_empty() {
             Value::Null
@@ -111,6 +127,13 @@ impl Http {
         Ok(Answer { status, tag, body })
     }
 
+    fn broken_off(&self, error: &(dyn Error + Send + Sync + 'static)) -> ProxyError {
+        match error.downcast_ref::<reqwest::Error>() {
+            Some(error) => self.failure(error),
+            None => ProxyError::RequestFailed { url: self.base_url.clone(), reason: error.to_string() },
+        }
+    }
+
     fn failure(&self, error: &reqwest::Error) -> ProxyError {
         let url = self.base_url.clone();
         if error.is_timeout() {
@@ -118,10 +141,16 @@ impl Http {
         }
         match io_cause(error) {
             Some(ErrorKind::ConnectionRefused) => ProxyError::Unavailable { url },
-            _ if error.is_connect() => ProxyError::Unavailable { url },
+            // A name that is not known, a network that cannot be reached; a reset is of a reload.
+            kind if error.is_connect() && kind != Some(ErrorKind::ConnectionReset) => ProxyError::Unavailable { url },
             _ => ProxyError::RequestFailed { url, reason: error.to_string() },
         }
     }
+}
+
+/// Whether a reload of the configuration may have been the cause: it opens Caddy's listeners anew, the admin API's too.
+pub(super) fn is_broken(error: &ProxyError) -> bool {
+    matches!(error, ProxyError::Unavailable { .. } | ProxyError::RequestFailed { .. })
 }
 
 /// The system's own reason within an error.

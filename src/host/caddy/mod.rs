@@ -11,15 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use self::http::{Answer, Http};
+use self::http::{Answer, CHANGED, Http};
 use super::proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 use crate::limits;
 
 /// The routes of the agent's server; the rest of the configuration is not the agent's.
 const ROUTES: &str = "config/apps/http/servers/otturnaut/routes";
-
-/// Precondition failed: somebody changed the configuration.
-const CHANGED: u16 = 412;
 
 /// All Caddys that calls named.
 pub struct Caddys {
@@ -78,14 +75,15 @@ impl Proxy for Caddy {
                 Ok(answer) if answer.status == CHANGED => answer.ok(),
                 Ok(answer) => return answer.ok(),
                 // The change may have been made all the same: the next attempt begins with a look.
-                Err(e @ (ProxyError::RequestFailed { .. } | ProxyError::Timeout { .. })) => {
+                Err(e) => {
                     broken += 1;
-                    if broken > limits::CADDY_BROKEN_ATTEMPTS {
+                    let again = http::is_broken(&e) || matches!(e, ProxyError::Timeout { .. });
+                    if !again || broken > limits::CADDY_BROKEN_ATTEMPTS {
                         return Err(e);
                     }
+                    tokio::time::sleep(limits::CADDY_RELOAD).await;
                     Err(e)
                 }
-                Err(e) => return Err(e),
             }
         }
         last
@@ -156,6 +154,14 @@ impl Caddy {
         let whole = self.http.get("config/").await?;
         let config = whole.value()?;
         let mut value = self.server(route);
+        if let Some(server) = config.pointer("/apps/http/servers/otturnaut") {
+            // Somebody made it since it was looked for: it is looked at again.
+            if server.get("routes").is_some_and(Value::is_array) {
+                return Ok(Answer::changed());
+            }
+            let routes = json!([route.to_config()]);
+            return self.http.send(reqwest::Method::POST, &slashed(ROUTES), (&routes, whole.tag())).await;
+        }
         // From the innermost object outwards, up to one that is there.
         for (path, key) in [
             ("config/apps/http/servers", "otturnaut"),
