@@ -19,11 +19,21 @@ end_started() {
   local pid
   for pid in "${started[@]}"; do
     as_root kill "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
   done
 }
 
 docker_answers() { curl -fs --unix-socket /var/run/docker.sock http://engine/_ping >/dev/null 2>&1; }
 podman_answers() { curl -fs --unix-socket /run/podman/podman.sock http://engine/_ping >/dev/null 2>&1; }
+
+# Starts a service in the background, its output in a log; it is ended with the script.
+serve() {
+  local log=$1 command=("${@:2}")
+  [ "$(id -u)" = 0 ] || command=(sudo "${command[@]}")
+  # Replaces the subshell, so that the process id is that of the service. Not in the repository, which may go.
+  (cd / && exec setsid "${command[@]}") >"$log" 2>&1 &
+  started+=($!)
+}
 
 # Waits until a command succeeds: what for, seconds, the command.
 wait_for() {

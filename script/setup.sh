@@ -26,8 +26,7 @@ install_packages() {
 start_docker() {
   docker_answers && return 0
   say "starting dockerd"
-  as_root setsid dockerd >/tmp/otturnaut-dockerd.log 2>&1 &
-  started+=($!)
+  serve /tmp/otturnaut-dockerd.log dockerd
   wait_for "dockerd (see /tmp/otturnaut-dockerd.log)" 60 docker_answers
 }
 
@@ -45,9 +44,8 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 CONF
   as_root mkdir -p /run/podman
-  as_root env CONTAINERS_CONF="$settings" setsid podman system service --time=0 unix:///run/podman/podman.sock \
-    >/tmp/otturnaut-podman.log 2>&1 &
-  started+=($!)
+  serve /tmp/otturnaut-podman.log env CONTAINERS_CONF="$settings" podman system service --time=0 \
+    unix:///run/podman/podman.sock
   wait_for "Podman's API (see /tmp/otturnaut-podman.log)" 60 podman_answers
 }
 
