@@ -9,26 +9,32 @@
 //! Two legs, joined in [`api`] alone: [`node`] on [`term`] speaks Erlang and knows no deployments; `deploy`, `watch`,
 //! `build` and `apps` on [`host`] know deployments and speak no Erlang. `tests/layering.rs` holds who may import whom.
 
+// The program: command line, environment, composition root, its end and its log.
+pub mod agent;
 pub mod cli;
 pub mod config;
-pub mod limits;
-pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
 
-pub mod agent;
-pub mod api;
+// What bounds everything, and what is never shown.
+pub mod limits;
+pub mod secret;
 
+// A message's way in: bytes, a node, the Elixir face,
 pub mod term;
 
 pub mod node;
 
-pub mod host;
+pub mod api;
 
-pub mod apps;
-
-pub mod build;
+// the domain from its top down,
+pub mod deploy;
 
 pub mod watch;
 
-pub mod deploy;
+pub mod build;
+
+pub mod apps;
+
+// the machine.
+pub mod host;

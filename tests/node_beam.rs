@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use otturnaut::node::{Node, NodeError};
 use otturnaut::term::Atom;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
 use support::{Beam, free_port, settings, start};
 
 /// A node that serves EPMD on a port of its own, and the script run against it.
@@ -267,6 +270,26 @@ async fn another_cookie_is_refused() {
     let stranger = Beam { cookie: "another".to_owned(), ..Beam::new(epmd_port) };
     stranger.run(node.name(), "false = Node.connect(node)\n:pang = Node.ping(node)").await;
     Beam::new(epmd_port).run(node.name(), ":pong = Node.ping(node)").await;
+    node.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_strangers_and_noise_keep_nobody_out() {
+    let epmd_port = free_port();
+    let mut settings = settings(epmd_port);
+    let dist_port = free_port();
+    settings.dist_port = Some(dist_port);
+    let node = start(settings).await;
+    let mut strangers = Vec::new();
+    for n in 0..300 {
+        let mut stranger = TcpStream::connect(("127.0.0.1", dist_port)).await.unwrap();
+        if n % 3 == 0 {
+            stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        }
+        strangers.push(stranger);
+    }
+    Beam::new(epmd_port).run(node.name(), ":pong = Node.ping(node)\n3 = :rpc.call(node, Trial, :add, [1, 2])").await;
+    drop(strangers);
     node.shutdown(Duration::from_secs(1)).await;
 }
 

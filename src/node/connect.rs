@@ -1,14 +1,13 @@
 //! Connections: those that peers make, and the one that this node makes and keeps.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
 use tokio::net::{TcpListener, TcpStream, lookup_host};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -58,28 +57,68 @@ impl Listener {
     pub(super) fn serve(self, node: &Node) {
         let serving = node.clone();
         node.0.tasks.spawn(async move {
-            let seats = Arc::new(Semaphore::new(limits::HANDSHAKES));
             loop {
                 let accepted = tokio::select! {
                     accepted = self.socket.accept() => accepted,
                     () = serving.0.stop.cancelled() => return,
                 };
-                // Strangers hold a seat for the time of a handshake at most; without one the connection is closed at once.
-                let seat = seats.clone().try_acquire_owned();
-                match (accepted, seat) {
-                    (Ok((stream, from)), Ok(seat)) => {
+                match accepted {
+                    Ok((stream, from)) => {
                         let node = serving.clone();
-                        serving.0.tasks.spawn(async move { node.accept(stream, from, seat).await });
+                        serving.0.tasks.spawn(async move { node.accept(stream, from).await });
                     }
-                    (Ok((_, from)), Err(_)) => serving.0.failures.log(from.ip(), &"too many handshakes at once"),
                     // Out of file descriptors or memory: wait a moment instead of spinning.
-                    (Err(e), _) => {
+                    Err(e) => {
                         tracing::error!("cannot accept connections: {e}");
                         tokio::time::sleep(limits::ACCEPT_PAUSE).await;
                     }
                 }
             }
         });
+    }
+}
+
+/// The handshakes that peers began, the oldest first. One more than the bound takes the place of the oldest: an honest peer
+/// needs milliseconds, so that silent strangers keep nobody out.
+#[derive(Default)]
+pub(super) struct Handshakes(Mutex<Seats>);
+
+#[derive(Default)]
+struct Seats {
+    last: u64,
+    taken: BTreeMap<u64, CancellationToken>,
+}
+
+/// A handshake's place; given back when it is dropped.
+struct Seat<'a> {
+    handshakes: &'a Handshakes,
+    number: u64,
+    /// Cancelled when the place is needed for another.
+    given_up: CancellationToken,
+}
+
+impl Handshakes {
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self) -> Seat<'_> {
+        let mut seats = self.seats();
+        if seats.taken.len() >= limits::HANDSHAKES
+            && let Some((_, oldest)) = seats.taken.pop_first()
+        {
+            oldest.cancel();
+        }
+        seats.last += 1;
+        let (number, given_up) = (seats.last, CancellationToken::new());
+        seats.taken.insert(number, given_up.clone());
+        Seat { handshakes: self, number, given_up }
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.handshakes.seats().taken.remove(&self.number);
     }
 }
 
@@ -104,11 +143,12 @@ impl Node {
         Local { name: settings.name.clone(), cookie: settings.cookie.clone(), creation: self.0.creation }
     }
 
-    async fn accept(&self, mut stream: TcpStream, from: SocketAddr, seat: tokio::sync::OwnedSemaphorePermit) {
-        let local = self.local();
+    async fn accept(&self, mut stream: TcpStream, from: SocketAddr) {
+        let (local, seat) = (self.local(), self.0.handshakes.enter());
         let judge = |peer: &Atom| self.0.links.judge(&local.name, peer);
         let shaken = tokio::select! {
             shaken = timeout(limits::HANDSHAKE, handshake::accept(&mut stream, &local, judge)) => shaken,
+            () = seat.given_up.cancelled() => return self.0.failures.log(from.ip(), &"too many handshakes at once"),
             () = self.0.stop.cancelled() => return,
         };
         drop(seat);

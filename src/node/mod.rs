@@ -46,7 +46,7 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connect::{FailureLog, Listener};
+use self::connect::{FailureLog, Handshakes, Listener};
 use self::control::Target;
 use self::links::Links;
 use self::processes::{Kill, Kind, Process, Processes};
@@ -127,6 +127,7 @@ struct Inner {
     net_kernel: Pid,
     tasks: TaskTracker,
     failures: FailureLog,
+    handshakes: Handshakes,
     /// No new work is taken.
     closing: CancellationToken,
     /// Links and listeners end.
@@ -157,6 +158,7 @@ impl Registered {
             net_kernel: net_kernel.clone(),
             tasks,
             failures: FailureLog::default(),
+            handshakes: Handshakes::default(),
             closing: CancellationToken::new(),
             stop,
             settings,
