@@ -108,6 +108,9 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// A stranger's failures are logged once in so long.
 pub const FAILURE_LOG: Duration = Duration::from_secs(60);
 
+/// Addresses of a peer's host that are tried in one attempt.
+pub const DIAL_ADDRESSES: usize = 4;
+
 /// First pause before Mission Control is dialled again: a restart of it takes about so long.
 pub const DIAL_FIRST_RETRY: Duration = Duration::from_millis(500);
 

@@ -336,6 +336,19 @@ async fn the_node_dials_its_peer_and_comes_back_when_the_link_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_peer_by_a_host_name_is_dialled_at_the_address_that_its_epmd_has() {
+    let epmd_port = free_port();
+    let beam = Beam { name: format!("{}@localhost", support::unique("beam")), ..Beam::new(epmd_port) };
+    let mut settings = settings(epmd_port);
+    settings.name = Atom::new(format!("{}@localhost", support::unique("rust"))).unwrap();
+    settings.peer = Some(Atom::new(&beam.name).unwrap());
+    let node = start(settings).await;
+    let short = Beam { short: true, ..beam };
+    short.run(node.name(), "eventually.(fn -> node in Node.list(:hidden) end)").await;
+    node.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_another_node_has_is_refused_at_the_start() {
     let epmd_port = free_port();
     let first = start(settings(epmd_port)).await;

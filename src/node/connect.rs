@@ -224,8 +224,19 @@ enum DialError {
 async fn open(peer: &Atom, epmd_port: u16) -> Result<TcpStream, DialError> {
     let missing = || DialError::Resolve(io::ErrorKind::NotFound.into());
     let (alive, host) = name::split(peer.as_str()).ok_or_else(missing)?;
-    let mut addresses = lookup_host((host, epmd_port)).await.map_err(DialError::Resolve)?;
-    let epmd = addresses.next().ok_or_else(missing)?;
+    let addresses = lookup_host((host, epmd_port)).await.map_err(DialError::Resolve)?;
+    let mut last = missing();
+    // A name may have addresses of both families, and its EPMD listen on one alone.
+    for epmd in addresses.take(limits::DIAL_ADDRESSES) {
+        match open_at(epmd, alive).await {
+            Ok(stream) => return Ok(stream),
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
+async fn open_at(epmd: SocketAddr, alive: &str) -> Result<TcpStream, DialError> {
     let port = client::lookup(epmd, alive).await.map_err(DialError::Epmd)?.ok_or(DialError::NotRegistered)?;
     TcpStream::connect(SocketAddr::new(epmd.ip(), port)).await.map_err(DialError::Connect)
 }

@@ -150,11 +150,19 @@ pub struct Beam {
     pub cookie: String,
     pub epmd_port: u16,
     pub hidden: bool,
+    /// Whether it has a short name.
+    pub short: bool,
 }
 
 impl Beam {
     pub fn new(epmd_port: u16) -> Self {
-        Self { name: format!("{}@127.0.0.1", unique("beam")), cookie: COOKIE.to_owned(), epmd_port, hidden: false }
+        Self {
+            name: format!("{}@127.0.0.1", unique("beam")),
+            cookie: COOKIE.to_owned(),
+            epmd_port,
+            hidden: false,
+            short: false,
+        }
     }
 
     fn command(&self, node: &str, script: &str) -> Command {
@@ -169,7 +177,7 @@ impl Beam {
              _ = eventually\n"
         );
         let mut command = Command::new("elixir");
-        command.args(["--name", &self.name, "--cookie", &self.cookie]);
+        command.args([if self.short { "--sname" } else { "--name" }, &self.name, "--cookie", &self.cookie]);
         if self.hidden {
             command.arg("--hidden");
         }
