@@ -10,6 +10,8 @@
     reason = "a test ends there"
 )]
 
+pub mod raw;
+
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
