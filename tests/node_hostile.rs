@@ -101,8 +101,12 @@ async fn a_flood_of_processes_is_bounded_and_others_are_served() {
         let call = raw.call(n, "sleep", vec![Term::Int(600_000)]);
         raw.frame(&call).await.unwrap();
     }
-    let script = ":pong = Node.ping(node)\n3 = :rpc.call(node, Trial, :add, [1, 2])\n{:erpc, :system_limit} = \
-                  try do :erpc.call(node, Trial, :sleep, [1]) catch :error, reason -> reason end";
+    let script = "
+        :pong = Node.ping(node)
+        3 = :rpc.call(node, Trial, :add, [1, 2])
+        sleep = fn -> try do :erpc.call(node, Trial, :sleep, [1]) catch :error, reason -> reason end end
+        eventually.(fn -> sleep.() == {:erpc, :system_limit} end)
+    ";
     Beam::new(epmd_port).run(node.name(), script).await;
     node.shutdown(Duration::from_secs(2)).await;
 }

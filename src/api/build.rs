@@ -41,6 +41,7 @@ async fn run(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
     let source = source(&arg(&args, 1, "config"))?;
     let opts = opts(&args, 2)?;
     let options = options(&opts)?;
+    tracing::info!(app_id, git_ref = source.git_ref, "build begins");
     let built = match opts.read("subscriber", |pid| pid.pid())? {
         None => api.build.run(app_id, &source, &options, None).await,
         Some(subscriber) => {
@@ -50,8 +51,15 @@ async fn run(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
         }
     };
     match built {
-        Ok(tag) => Ok(ok(binary(tag))),
-        Err(e) => failure(&e).map(error),
+        Ok(tag) => {
+            tracing::info!(app_id, tag, "image built");
+            Ok(ok(binary(tag)))
+        }
+        Err(e) => {
+            let cause = std::error::Error::source(&e).map(ToString::to_string);
+            tracing::warn!(app_id, cause, "build failed: {e}");
+            failure(&e).map(error)
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::term::{Term, atom};
 
 pub(super) async fn run(api: Arc<Api>, context: Context, (came, opts): Asked<'_>) -> CallResult {
     let request = read(&came)?;
+    let app_id = request.app_id.clone();
     let result = match progress::subscriber(&opts)? {
         None => api.engine.undeploy(request, None).await,
         Some(subscriber) => {
@@ -23,7 +24,10 @@ pub(super) async fn run(api: Arc<Api>, context: Context, (came, opts): Asked<'_>
         }
     };
     match result {
-        Ok(()) => Ok(Term::OK),
+        Ok(()) => {
+            tracing::info!(app_id, "undeployed");
+            Ok(Term::OK)
+        }
         Err(UndeployError::Invalid(invalid)) => Err(Raise::argument(invalid.to_string())),
         Err(UndeployError::Cancelled) => Err(exit(atom("cancelled"))),
         Err(UndeployError::QueueFull { .. }) => Err(exit(atom("queue_full"))),
