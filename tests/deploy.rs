@@ -2,9 +2,12 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
+#[path = "support/ports.rs"]
+mod ports;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,6 +21,7 @@ use otturnaut::deploy::{
 };
 use otturnaut::host::{Host, HostSettings, ProxySettings, RuntimeError, RuntimeKind, RuntimeTarget, install_crypto};
 use otturnaut::secret::Secret;
+use ports::free_port;
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
@@ -136,10 +140,6 @@ impl Drop for Machine {
             docker(&["rm", "--force", &name]);
         }
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn docker(args: &[&str]) -> String {

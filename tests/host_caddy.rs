@@ -8,18 +8,18 @@
     reason = "a test ends there"
 )]
 
-use std::net::{TcpListener, TcpStream};
+#[path = "support/ports.rs"]
+mod ports;
+
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use otturnaut::host::caddy::Caddys;
 use otturnaut::host::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, install_crypto};
+use ports::free_port;
 use serde_json::{Value, json};
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A Caddy of this test, killed at its end.
 struct Caddy {

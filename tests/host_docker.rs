@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test ends there")]
 
+#[path = "support/ports.rs"]
+mod ports;
+
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use otturnaut::host::{
     BuildImage, ContainerSpec, ContainerStatus, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
     install_crypto,
 };
+use ports::free_port;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -63,10 +66,6 @@ fn spec(name: &str, image: &str, port: u16) -> ContainerSpec {
 }
 
 const SLEEPER: &str = "FROM scratch\nCOPY busybox /bin/busybox\nARG WORD=none\nENV WORD=$WORD\nCMD [\"/bin/busybox\", \"sleep\", \"300\"]\n";
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// Removes an image, past the code under test.
 fn remove_image(kind: RuntimeKind, tag: &str) {

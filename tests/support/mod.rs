@@ -10,9 +10,11 @@
     reason = "a test ends there"
 )]
 
+mod ports;
 pub mod raw;
 
-use std::net::TcpListener;
+pub(crate) use ports::free_port;
+
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,11 +26,6 @@ use otturnaut::term::{Atom, Pid, Term, atom, binary, tuple};
 use tokio_util::sync::CancellationToken;
 
 pub const COOKIE: &str = "monster";
-
-/// A port of this machine that nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// A name that no other test has.
 pub fn unique(stem: &str) -> String {

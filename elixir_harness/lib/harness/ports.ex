@@ -1,12 +1,18 @@
 defmodule Harness.Ports do
   @moduledoc "Free TCP ports of the loopback."
 
-  @doc "A port that nobody listens on."
+  @doc "A port that nobody listens on, below those that the system gives to outgoing connections: none can take it meanwhile."
   def free do
-    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
-    {:ok, port} = :inet.port(socket)
-    :gen_tcp.close(socket)
-    port
+    port = Enum.random(31_300..32_700)
+
+    case :gen_tcp.listen(port, ip: {127, 0, 0, 1}) do
+      {:ok, socket} ->
+        :gen_tcp.close(socket)
+        port
+
+      {:error, _} ->
+        free()
+    end
   end
 
   @doc "A range for applications, below the ports that the system hands out by itself."
