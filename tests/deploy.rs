@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use otturnaut::apps::{AppState, PortManager};
 use otturnaut::build::{Build, BuildOptions, BuildSource};
 use otturnaut::deploy::{
-    DeployError, Deployed, Deployment, Engine, EngineSettings, ExecuteOptions, Status, UndeployRequest, generate_id,
+    DeployError, Deployed, Deployment, Engine, EngineSettings, ExecuteOptions, UndeployRequest, generate_id,
 };
 use otturnaut::host::{Host, HostSettings, ProxySettings, RuntimeError, RuntimeKind, RuntimeTarget, install_crypto};
 use otturnaut::secret::Secret;
@@ -101,23 +101,8 @@ impl Machine {
 
     fn deployment(&self, name: &str) -> Deployment {
         let app_id = self.app(name);
-        Deployment {
-            id: generate_id(),
-            domains: vec![format!("{app_id}.localhost")],
-            app_id,
-            image: image().to_owned(),
-            container_port: 8080,
-            env: BTreeMap::new(),
-            runtime: DOCKER,
-            status: Status::Pending,
-            port: None,
-            container_name: None,
-            container_id: None,
-            previous_container_name: None,
-            previous_port: None,
-            started_at: None,
-            completed_at: None,
-        }
+        let domains = vec![format!("{app_id}.localhost")];
+        Deployment { domains, ..Deployment::pending((app_id, generate_id()), image().to_owned(), 8080, DOCKER) }
     }
 
     /// The names of this test's containers.

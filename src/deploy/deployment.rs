@@ -64,6 +64,27 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// A deployment that has not begun, of an application without environment and domains.
+    pub fn pending((app_id, id): (String, String), image: String, container_port: u16, runtime: RuntimeTarget) -> Self {
+        Self {
+            id,
+            app_id,
+            image,
+            container_port,
+            env: BTreeMap::new(),
+            domains: Vec::new(),
+            runtime,
+            status: Status::Pending,
+            port: None,
+            container_name: None,
+            container_id: None,
+            previous_container_name: None,
+            previous_port: None,
+            started_at: None,
+            completed_at: None,
+        }
+    }
+
     /// Checks the names that end up in those of containers and routes.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::apps::{AppState, Labels, PortManager};
-use crate::deploy::{Deployment, Engine, EngineSettings, Status};
+use crate::deploy::{Deployment, Engine, EngineSettings};
 use crate::host::{
     Batch, BuildImage, Command, CommandEnd, CommandResult, Container, ContainerSpec, ContainerStatus, Files, Host,
     Network, Probe, ProbeAnswer, Processes, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Runtime,
@@ -392,21 +392,7 @@ impl Files for Machine {
 
 /// A deployment of `app_id`, with the domain `{app_id}.test`.
 pub(super) fn deployment(app_id: &str, id: &str) -> Deployment {
-    Deployment {
-        id: id.to_owned(),
-        app_id: app_id.to_owned(),
-        image: "image:1".to_owned(),
-        container_port: 8080,
-        env: BTreeMap::new(),
-        domains: vec![format!("{app_id}.test")],
-        runtime: DOCKER,
-        status: Status::Pending,
-        port: None,
-        container_name: None,
-        container_id: None,
-        previous_container_name: None,
-        previous_port: None,
-        started_at: None,
-        completed_at: None,
-    }
+    let names = (app_id.to_owned(), id.to_owned());
+    let domains = vec![format!("{app_id}.test")];
+    Deployment { domains, ..Deployment::pending(names, "image:1".to_owned(), 8080, DOCKER) }
 }

@@ -40,22 +40,11 @@ fn read(came: &Reader<'_>) -> Result<Deployment, ReadError> {
     let fields = came.fields().map_err(|_| came.refuse("a %Otturnaut.Deployment{}"))?;
     let text = |key| fields.required(key)?.name().map(str::to_owned);
     let env = fields.read("env", |env| env.variables())?.unwrap_or_default();
+    let (names, port) = ((text("app_id")?, text("id")?), fields.required("container_port")?.port()?);
     Ok(Deployment {
-        id: text("id")?,
-        app_id: text("app_id")?,
-        image: text("image")?,
-        container_port: fields.required("container_port")?.port()?,
         env: env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
         domains: fields.read("domains", |domains| domains.texts())?.unwrap_or_default(),
-        runtime: target(&fields)?,
-        status: Status::Pending,
-        port: None,
-        container_name: None,
-        container_id: None,
-        previous_container_name: None,
-        previous_port: None,
-        started_at: None,
-        completed_at: None,
+        ..Deployment::pending(names, text("image")?, port, target(&fields)?)
     })
 }
 
