@@ -44,3 +44,18 @@ wait_for() {
     sleep 0.1
   done
 }
+
+# Runs a command of the harness inside a chroot: Elixir, the agent, Caddy and git are the ones there. What it needs of this
+# machine is mounted in a mount namespace of its own, and is gone with it. The chroot, the agent's binary, the command.
+in_chroot() {
+  as_root unshare --mount --propagation private bash -euc '
+    dir=$1 root=$2 binary=$3
+    for what in /proc /sys /dev /run /tmp "$root"; do
+      mkdir -p "$dir$what"
+      mount --rbind "$what" "$dir$what"
+    done
+    exec chroot "$dir" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
+      LC_ALL=C.UTF-8 MIX_ENV=test HARNESS_SHORT=1 OTTURNAUT_BIN="$binary" \
+      sh -c "cd \"$root/elixir_harness\" && $4"
+  ' harness "$chroots/$1" "$root" "$2" "$3"
+}

@@ -1,20 +1,10 @@
 # The figures that the agent is held to, each beside its peer or its bound, in one run. `script/bench` runs it.
 
-Code.require_file("meter.ex", __DIR__)
+for file <- ["meter.ex", "report.ex", "calls.ex", "raw_peer.ex"], do: Code.require_file(file, __DIR__)
 
 defmodule Bench do
+  import Bench.Report
   alias Harness.{Agent, Engine, OsProcess, Wait}
-
-  def report(name, value, target, met?) do
-    IO.puts(
-      "#{String.pad_trailing(name, 46)} #{String.pad_leading(value, 22)}   #{String.pad_trailing(target, 26)} #{if met?, do: "OK", else: "MISS"}"
-    )
-  end
-
-  def median(values), do: values |> Enum.sort() |> Enum.at(div(length(values), 2))
-  def ms(microseconds), do: "#{Float.round(microseconds / 1000, 2)} ms"
-  def mib(kib), do: "#{Float.round(kib / 1024, 1)} MiB"
-  def ratio(a, b), do: Float.round(a / b, 2)
 
   def binary do
     path = Agent.binary()
@@ -52,39 +42,6 @@ defmodule Bench do
     Process.sleep(2000)
     rss = OsProcess.memory(agent.process)
     report("idle, resident", mib(rss), "<= 10 MiB", rss <= 10 * 1024)
-  end
-
-  def calls(agent, peer) do
-    pairs = [
-      {"erlang:system_time/0", {:erlang, :system_time, []}, {:erlang, :system_time, []}},
-      {"AppState.get", {Otturnaut.AppState, :get, ["nobody"]}, {Peer.State, :get, ["nobody"]}}
-    ]
-
-    for {name, ours, theirs} <- pairs do
-      rounds = for _ <- 1..7, do: {p50(agent.node, ours), p50(peer.node, theirs)}
-      {own, beam} = {median(Enum.map(rounds, &elem(&1, 0))), median(Enum.map(rounds, &elem(&1, 1)))}
-      report("rpc #{name}, one caller, p50", "#{own} us, BEAM #{beam} us", "no slower than BEAM", own <= beam)
-      rounds = for _ <- 1..5, do: {throughput(agent.node, ours), throughput(peer.node, theirs)}
-      {own, beam} = {median(Enum.map(rounds, &elem(&1, 0))), median(Enum.map(rounds, &elem(&1, 1)))}
-
-      report(
-        "rpc #{name}, 64 callers",
-        "#{own}/s, BEAM #{beam}/s",
-        ">= 1.1 times BEAM",
-        ratio(own, beam) >= 1.1
-      )
-    end
-  end
-
-  defp p50(node, {m, f, a}) do
-    for(_ <- 1..2000, do: elem(:timer.tc(fn -> :rpc.call(node, m, f, a) end), 0)) |> median()
-  end
-
-  defp throughput(node, {m, f, a}) do
-    each = 500
-    run = fn -> for _ <- 1..each, do: :rpc.call(node, m, f, a) end
-    {took, _} = :timer.tc(fn -> 1..64 |> Enum.map(fn _ -> Task.async(run) end) |> Task.await_many(60_000) end)
-    round(64 * each / (took / 1_000_000))
   end
 
   @lines 2_000_000
@@ -233,9 +190,10 @@ Bench.start()
 agent = Harness.Agent.start!(env: %{"OTTURNAUT_LOG" => "info"})
 peer = Bench.peer()
 Bench.idle(agent)
-Bench.calls(agent, peer)
+Bench.Calls.run(agent, peer)
 Bench.streaming(agent, peer)
 Harness.Agent.dispose(agent)
+Bench.Calls.idle_peers()
 Harness.OsProcess.stop(peer.process, :KILL)
 Bench.context()
 Bench.deploys()

@@ -5,6 +5,8 @@ defmodule Peer.State do
 
   def start, do: GenServer.start(__MODULE__, %{}, name: __MODULE__)
   def get(id), do: GenServer.call(__MODULE__, {:get, id})
+  def put(id, app), do: GenServer.call(__MODULE__, {:put, id, app})
+  def list, do: GenServer.call(__MODULE__, :list)
 
   @impl true
   def init(state), do: {:ok, state}
@@ -14,6 +16,9 @@ defmodule Peer.State do
     answer = with :error <- Map.fetch(state, id), do: {:error, :not_found}
     {:reply, answer, state}
   end
+
+  def handle_call({:put, id, app}, _from, state), do: {:reply, :ok, Map.put(state, id, app)}
+  def handle_call(:list, _from, state), do: {:reply, Map.to_list(state), state}
 end
 
 defmodule Peer.Command do

@@ -21,8 +21,9 @@ use crate::limits;
 use crate::term::codec::{self, DecodeError, EncodeError};
 use crate::term::{Atom, Term, budget};
 
-/// What a read asks for at least.
+/// What a read asks for at least, and at most where much comes.
 const READ_BYTES: usize = 64 * 1024;
+const MOST_READ_BYTES: usize = 1024 * 1024;
 
 /// A connection to a peer.
 pub(super) struct Link {
@@ -107,8 +108,8 @@ impl Link {
         end
     }
 
-    async fn read(self: &Arc<Self>, mut socket: OwnedReadHalf, receiver: &impl Receiver) -> LinkEnd {
-        let mut buffer = BytesMut::with_capacity(READ_BYTES);
+    async fn read(self: &Arc<Self>, socket: OwnedReadHalf, receiver: &impl Receiver) -> LinkEnd {
+        let mut input = Input { socket, buffer: BytesMut::new(), ask: READ_BYTES };
         loop {
             if self.queue.is_crowded() {
                 self.paused.store(true, Ordering::Relaxed);
@@ -116,21 +117,14 @@ impl Link {
                 self.heard();
                 self.paused.store(false, Ordering::Relaxed);
             }
-            buffer.reserve(READ_BYTES);
-            match socket.read_buf(&mut buffer).await {
-                Ok(0) => return LinkEnd::Closed,
-                Ok(_) => self.heard(),
-                Err(e) => return e.into(),
-            }
-            let result = self.take_frames(&mut buffer, receiver);
+            let read = input.read().await;
+            self.heard();
+            let result = read.and_then(|()| self.take_frames(&mut input.buffer, receiver));
             self.queue.flush();
             if let Err(end) = result {
                 return end;
             }
-            // A large frame came and went: give its memory back.
-            if buffer.is_empty() && buffer.capacity() > 16 * READ_BYTES {
-                buffer = BytesMut::with_capacity(READ_BYTES);
-            }
+            input.give_back();
         }
     }
 
@@ -187,6 +181,38 @@ impl Link {
                 Pumped::Full => full = true,
                 Pumped::Broken => return LinkEnd::Closed,
             }
+        }
+    }
+}
+
+/// The incoming side of a link.
+struct Input {
+    socket: OwnedReadHalf,
+    buffer: BytesMut,
+    /// Bytes that the next read asks for.
+    ask: usize,
+}
+
+impl Input {
+    /// Waits for something, and reads it.
+    async fn read(&mut self) -> Result<(), LinkEnd> {
+        self.buffer.reserve(self.ask);
+        let read = self.socket.read_buf(&mut self.buffer).await?;
+        self.took(read)
+    }
+
+    /// Asks for more where there was more than asked for.
+    fn took(&mut self, read: usize) -> Result<(), LinkEnd> {
+        let full = self.buffer.len() == self.buffer.capacity();
+        self.ask = if full { self.ask * 2 } else { read.next_power_of_two() };
+        self.ask = self.ask.clamp(READ_BYTES, MOST_READ_BYTES);
+        if read == 0 { Err(LinkEnd::Closed) } else { Ok(()) }
+    }
+
+    /// A large frame came and went: its memory goes too.
+    fn give_back(&mut self) {
+        if self.buffer.is_empty() && self.buffer.capacity() > MOST_READ_BYTES {
+            self.buffer = BytesMut::new();
         }
     }
 }

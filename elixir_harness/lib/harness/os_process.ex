@@ -51,6 +51,14 @@ defmodule Harness.OsProcess do
     String.to_integer(kib)
   end
 
+  @doc "Microseconds of processor time that it used so far, in steps of ten milliseconds."
+  def processor_time(%__MODULE__{os_pid: os_pid}) do
+    # Behind the name, which may hold blanks: fields 14 and 15 count ticks of user and system time.
+    [_, rest] = String.split(File.read!("/proc/#{os_pid}/stat"), ") ", parts: 2)
+    [user, system] = rest |> String.split(" ") |> Enum.slice(11, 2) |> Enum.map(&String.to_integer/1)
+    (user + system) * 10_000
+  end
+
   @impl true
   def init({program, opts}) do
     Process.flag(:trap_exit, true)

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use num_bigint::{BigInt, Sign};
 
+use super::Atoms;
 use crate::term::budget::{MAX_DEPTH, atom_text, fun_header};
 use crate::term::cursor::{Cursor, DecodeError};
+use crate::term::identifier::MAX_WORDS;
 use crate::term::{Atom, Float, Map, Pid, Port, Reference, Term, tag};
 
 /// Binaries from this size on share the frame they came in; smaller ones are copied, so that a key of ten bytes does not
@@ -14,11 +16,13 @@ const SHARED_BYTES: usize = 4096;
 /// Most keys that are compared one with another to find one that is there twice.
 const COMPARED_KEYS: usize = 16;
 
-struct Decoder<'a> {
+/// Reads terms one after another out of bytes that hold them: whole ones, or the parts of a tuple whose shape is known.
+pub struct Decoder<'a> {
     frame: &'a Bytes,
     cursor: Cursor<'a>,
     /// Node of the identifier before: those of one message mostly share it.
     node: Option<Atom>,
+    atoms: Option<&'a mut Atoms>,
 }
 
 /// Decodes `bytes`, which are the version byte and one term, nothing else. Bytes of a peer go through
@@ -27,20 +31,112 @@ struct Decoder<'a> {
 /// # Errors
 /// The bytes are not exactly one term.
 pub fn decode(bytes: &Bytes) -> Result<Term, DecodeError> {
-    let mut decoder = Decoder { frame: bytes, cursor: Cursor::new(bytes), node: None };
-    match decoder.cursor.u8()? {
-        tag::VERSION => {}
-        got => return Err(DecodeError::Version { got }),
-    }
-    let term = decoder.term(0)?;
-    match decoder.cursor.left() {
-        0 => Ok(term),
-        bytes => Err(DecodeError::Trailing { bytes }),
-    }
+    let mut decoder = Decoder::new(bytes, None);
+    decoder.version()?;
+    let term = decoder.term()?;
+    decoder.end()?;
+    Ok(term)
 }
 
-impl Decoder<'_> {
-    fn term(&mut self, depth: usize) -> Result<Term, DecodeError> {
+impl<'a> Decoder<'a> {
+    /// Reads from the start of `frame`; atoms are looked up in `atoms` first.
+    pub fn new(frame: &'a Bytes, atoms: Option<&'a mut Atoms>) -> Self {
+        Self { frame, cursor: Cursor::new(frame), node: None, atoms }
+    }
+
+    /// The version byte, which a term of its own begins with.
+    ///
+    /// # Errors
+    /// Another byte, or none.
+    pub fn version(&mut self) -> Result<(), DecodeError> {
+        match self.cursor.u8()? {
+            tag::VERSION => Ok(()),
+            got => Err(DecodeError::Version { got }),
+        }
+    }
+
+    /// Nothing may follow.
+    ///
+    /// # Errors
+    /// Something does.
+    pub fn end(&self) -> Result<(), DecodeError> {
+        match self.cursor.left() {
+            0 => Ok(()),
+            bytes => Err(DecodeError::Trailing { bytes }),
+        }
+    }
+
+    /// A whole term.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn term(&mut self) -> Result<Term, DecodeError> {
+        self.nested(0)
+    }
+
+    /// The head of a small tuple: how many elements follow.
+    ///
+    /// # Errors
+    /// Something else comes.
+    pub fn tuple(&mut self) -> Result<usize, DecodeError> {
+        self.expect(|tag| tag == tag::SMALL_TUPLE)?;
+        self.cursor.u8().map(usize::from)
+    }
+
+    /// An integer of 32 bits.
+    ///
+    /// # Errors
+    /// Something else comes.
+    pub fn int(&mut self) -> Result<i64, DecodeError> {
+        match self.expect(|tag| matches!(tag, tag::SMALL_INTEGER | tag::INTEGER))? {
+            tag::SMALL_INTEGER => self.cursor.u8().map(i64::from),
+            _ => Ok(i64::from(self.cursor.u32()?.cast_signed())),
+        }
+    }
+
+    /// An atom.
+    ///
+    /// # Errors
+    /// Something else comes.
+    pub fn atom(&mut self) -> Result<Atom, DecodeError> {
+        let at = self.cursor.at();
+        let tag = self.expect(tag::is_atom)?;
+        self.atom_of(tag, at)
+    }
+
+    /// A pid.
+    ///
+    /// # Errors
+    /// Something else comes.
+    pub fn pid(&mut self) -> Result<Pid, DecodeError> {
+        self.expect(|tag| tag == tag::NEW_PID)?;
+        self.pid_of()
+    }
+
+    /// A reference.
+    ///
+    /// # Errors
+    /// Something else comes.
+    pub fn reference(&mut self) -> Result<Reference, DecodeError> {
+        let at = self.cursor.at();
+        self.expect(|tag| tag == tag::NEWER_REFERENCE)?;
+        self.reference_of(at)
+    }
+
+    /// Whether an atom comes next.
+    pub fn is_at_atom(&self) -> bool {
+        self.cursor.peek().is_some_and(tag::is_atom)
+    }
+
+    fn expect(&mut self, wanted: impl Fn(u8) -> bool) -> Result<u8, DecodeError> {
+        let at = self.cursor.at();
+        match self.cursor.u8()? {
+            tag if wanted(tag) => Ok(tag),
+            tag => Err(DecodeError::Tag { tag, at }),
+        }
+    }
+
+    fn nested(&mut self, depth: usize) -> Result<Term, DecodeError> {
         if depth > MAX_DEPTH {
             return Err(DecodeError::Depth { limit: MAX_DEPTH });
         }
@@ -53,7 +149,7 @@ impl Decoder<'_> {
                 let value = Float::new(f64::from_bits(self.cursor.u64()?));
                 value.map(Term::Float).map_err(|_| DecodeError::Float { at })
             }
-            tag if tag::is_atom(tag) => self.atom(tag, at).map(Term::Atom),
+            tag if tag::is_atom(tag) => self.atom_of(tag, at).map(Term::Atom),
             tag::NIL => Ok(Term::List(Vec::new())),
             tag::STRING => {
                 let length = usize::from(self.cursor.u16()?);
@@ -84,7 +180,7 @@ impl Decoder<'_> {
     fn terms(&mut self, count: usize, depth: usize) -> Result<Vec<Term>, DecodeError> {
         let mut terms = Vec::with_capacity(count.min(self.cursor.left()));
         for _ in 0..count {
-            terms.push(self.term(depth + 1)?);
+            terms.push(self.nested(depth + 1)?);
         }
         Ok(terms)
     }
@@ -97,7 +193,7 @@ impl Decoder<'_> {
             return Ok(Term::List(elements));
         }
         // A list in a list's tail is one list, and a list of no elements before a tail is the tail.
-        match (self.term(depth + 1)?, elements) {
+        match (self.nested(depth + 1)?, elements) {
             (tail, elements) if elements.is_empty() => Ok(tail),
             (Term::List(rest), elements) => Ok(Term::List(elements.into_iter().chain(rest).collect())),
             (Term::Improper(rest), elements) => {
@@ -114,13 +210,13 @@ impl Decoder<'_> {
         let mut keys = Vec::with_capacity(if count > COMPARED_KEYS { pairs.capacity() } else { 0 });
         for _ in 0..count {
             let start = self.cursor.at();
-            let key = self.term(depth + 1)?;
+            let key = self.nested(depth + 1)?;
             if count > COMPARED_KEYS {
                 keys.push(start..self.cursor.at());
             } else if pairs.iter().any(|(other, _)| *other == key) {
                 return Err(DecodeError::DuplicateKey { at });
             }
-            pairs.push((key, self.term(depth + 1)?));
+            pairs.push((key, self.nested(depth + 1)?));
         }
         // BEAM nodes encode equal keys equally, so for a large map their bytes decide.
         keys.sort_by_key(|range| self.frame.get(range.clone()));
@@ -154,47 +250,59 @@ impl Decoder<'_> {
         Ok(if length < SHARED_BYTES { Bytes::copy_from_slice(bytes) } else { self.frame.slice(at..at + length) })
     }
 
-    fn atom(&mut self, tag: u8, at: usize) -> Result<Atom, DecodeError> {
+    fn atom_of(&mut self, tag: u8, at: usize) -> Result<Atom, DecodeError> {
         let text = atom_text(&mut self.cursor, tag, at)?;
-        Atom::new(text).map_err(|_| DecodeError::Atom { at })
+        match &mut self.atoms {
+            Some(atoms) => atoms.get(&text),
+            None => Atom::new(text),
+        }
+        .map_err(|_| DecodeError::Atom { at })
     }
 
     fn node(&mut self) -> Result<Atom, DecodeError> {
         let at = self.cursor.at();
-        let text = match self.cursor.u8()? {
-            tag if tag::is_atom(tag) => atom_text(&mut self.cursor, tag, at)?,
-            tag => return Err(DecodeError::Tag { tag, at }),
-        };
+        let tag = self.expect(tag::is_atom)?;
+        let text = atom_text(&mut self.cursor, tag, at)?;
         if let Some(node) = self.node.as_ref().filter(|node| node.as_str() == text) {
             return Ok(node.clone());
         }
-        let node = Atom::new(text).map_err(|_| DecodeError::Atom { at })?;
+        let node = match &mut self.atoms {
+            Some(atoms) => atoms.get(&text),
+            None => Atom::new(text),
+        };
+        let node = node.map_err(|_| DecodeError::Atom { at })?;
         self.node = Some(node.clone());
         Ok(node)
     }
 
     fn identifier(&mut self, tag: u8, at: usize) -> Result<Term, DecodeError> {
-        let count = if tag == tag::NEWER_REFERENCE { usize::from(self.cursor.u16()?) } else { 0 };
-        let node = self.node()?;
         match tag {
-            tag::NEW_PID => {
-                let (id, serial, creation) = (self.cursor.u32()?, self.cursor.u32()?, self.cursor.u32()?);
-                Ok(Term::from(Pid { node, id, serial, creation }))
-            }
-            tag::NEW_PORT | tag::V4_PORT => {
+            tag::NEW_PID => self.pid_of().map(Term::from),
+            tag::NEWER_REFERENCE => self.reference_of(at).map(Term::from),
+            _ => {
+                let node = self.node()?;
                 let id = if tag == tag::V4_PORT { self.cursor.u64()? } else { u64::from(self.cursor.u32()?) };
                 Ok(Term::Port(Box::new(Port { node, id, creation: self.cursor.u32()? })))
             }
-            _ => {
-                let creation = self.cursor.u32()?;
-                let mut words = Vec::with_capacity(count.min(crate::term::identifier::MAX_WORDS));
-                for _ in 0..count {
-                    words.push(self.cursor.u32()?);
-                }
-                let reference = Reference::new(node, creation, &words);
-                reference.map(Term::from).map_err(|_| DecodeError::ReferenceWords { words: count, at })
-            }
         }
+    }
+
+    fn pid_of(&mut self) -> Result<Pid, DecodeError> {
+        let node = self.node()?;
+        let (id, serial, creation) = (self.cursor.u32()?, self.cursor.u32()?, self.cursor.u32()?);
+        Ok(Pid { node, id, serial, creation })
+    }
+
+    fn reference_of(&mut self, at: usize) -> Result<Reference, DecodeError> {
+        let count = usize::from(self.cursor.u16()?);
+        let node = self.node()?;
+        let creation = self.cursor.u32()?;
+        let mut words = [0; MAX_WORDS];
+        let refused = DecodeError::ReferenceWords { words: count, at };
+        for word in words.get_mut(..count).ok_or(refused)? {
+            *word = self.cursor.u32()?;
+        }
+        Reference::new(node, creation, words.get(..count).unwrap_or_default()).map_err(|_| refused)
     }
 
     /// A closure stays encoded; its parts are walked, so that its end is known.
