@@ -107,6 +107,7 @@ fn node_settings(config: &Config, shutdown: &Shutdown) -> Settings {
         dist_port: config.dist_port,
         dist_bind: config.dist_bind,
         peer: config.mission_control.clone(),
+        supervisor: "Elixir.Otturnaut.Supervisor",
         application: ("otturnaut", env!("CARGO_PKG_VERSION")),
         stop: shutdown.requested.clone(),
     }

@@ -94,8 +94,15 @@ pub const LINK_REPLY_BYTES: usize = 8 * 1024 * 1024;
 /// Calls and runners that run at once: each is a task with a few KiB of its own.
 pub const PROCESSES: usize = 10_000;
 
-/// Monitors and links of peers' processes on processes of this node: some hundred bytes each.
-pub const WATCHERS: usize = 100_000;
+/// Bytes of memory that the arguments of all running calls take: a call may wait for minutes, and 10,000 with large arguments
+/// would fill a server.
+pub const ARGUMENT_BYTES: usize = 256 * 1024 * 1024;
+
+/// Monitors and links of peers' processes on processes of this node: some two hundred bytes each.
+pub const BONDS: usize = 200_000;
+
+/// Messages that a suspended server keeps (`sys:suspend`): it is suspended by hand, for moments.
+pub const SUSPENDED_MESSAGES: usize = 1_000;
 
 // ---- connections ----------------------------------------------------------------------------------------------------
 

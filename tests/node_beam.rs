@@ -132,7 +132,12 @@ async fn registered_servers_are_called_cast_and_looked_into() {
         :ok = GenServer.cast({:counter, node}, 41)
         42 = GenServer.call({:counter, node}, :next)
         42 = :sys.get_state({:counter, node})
-        {:status, _pid, {:module, Counter}, _} = :sys.get_status({:counter, node})
+        {:status, pid, {:module, :gen_server}, [dictionary, :running, parent, [], misc]} = :sys.get_status({:counter, node})
+        ^pid = :rpc.call(node, :erlang, :whereis, [:counter])
+        {Counter, :init, 1} = dictionary[:"$initial_call"]
+        ^parent = :rpc.call(node, :erlang, :whereis, [Trial.Supervisor])
+        'Status for generic server counter' = misc[:header]
+        [{'State', 42}] = misc |> Keyword.get_values(:data) |> List.last()
         {[{^node, 43}], []} = GenServer.multi_call([node], :counter, :next)
         pid = :rpc.call(node, :erlang, :whereis, [:counter])
         44 = GenServer.call(pid, :next)
@@ -146,6 +151,77 @@ async fn registered_servers_are_called_cast_and_looked_into() {
         send({:counter, node}, :dropped)
         46 = GenServer.call({:counter, node}, :next)
         "#,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_ends_is_started_anew_under_its_name_and_its_watchers_hear_why() {
+    drive(
+        r"
+        whereis = fn -> :rpc.call(node, :erlang, :whereis, [:counter]) end
+        down = fn ref, pid -> receive do {:DOWN, ^ref, :process, ^pid, reason} -> reason after 5_000 -> :silent end end
+        Process.flag(:trap_exit, true)
+        for {signal, seen} <- [kill: :killed, shutdown: :shutdown, because: :because] do
+          pid = whereis.()
+          ref = Process.monitor(pid)
+          by_name = Process.monitor({:counter, node})
+          Process.link(pid)
+          Process.exit(pid, :normal)
+          true = :rpc.call(node, :erlang, :is_process_alive, [pid])
+          Process.exit(pid, signal)
+          ^seen = down.(ref, pid)
+          ^seen = down.(by_name, {:counter, node})
+          receive do {:EXIT, ^pid, ^seen} -> :ok end
+          new = whereis.()
+          true = is_pid(new) and new != pid
+          ref = Process.monitor(pid)
+          :noproc = down.(ref, pid)
+        end
+        pid = whereis.()
+        ref = Process.monitor(pid)
+        {{:function_clause, _}, _} = try do GenServer.call(pid, :what) catch :exit, e -> e end
+        {:function_clause, _} = down.(ref, pid)
+        pid = whereis.()
+        owner = spawn(fn -> Process.link(pid); receive do :die -> exit(:died) end end)
+        eventually.(fn -> {:links, l} = :rpc.call(node, :erlang, :process_info, [pid, :links]); length(l) == 1 end)
+        ref = Process.monitor(pid)
+        send(owner, :die)
+        :died = down.(ref, pid)
+        for name <- [:rex, :net_kernel, Trial.Supervisor] do
+          Process.exit(:rpc.call(node, :erlang, :whereis, [name]), :kill)
+        end
+        :pong = Node.ping(node)
+        3 = :rpc.block_call(node, Trial, :add, [1, 2])
+        [{:counter, child, :worker, [Counter]}] = Supervisor.which_children({Trial.Supervisor, node})
+        ^child = whereis.()
+        1 = GenServer.call({:counter, node}, :next)
+        ",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_server_keeps_its_messages_until_it_is_resumed() {
+    drive(
+        r"
+        server = {:counter, node}
+        :ok = :sys.suspend(server)
+        {:timeout, _} = try do GenServer.call(server, :next, 100) catch :exit, e -> e end
+        task = Task.async(fn -> GenServer.call(server, :next) end)
+        eventually.(fn -> :rpc.call(node, :erlang, :process_info, [:rpc.call(node, :erlang, :whereis, [:counter]),
+          :message_queue_len]) == {:message_queue_len, 2} end)
+        0 = :sys.get_state(server)
+        {:status, _, _, [_, :suspended | _]} = :sys.get_status(server)
+        nil = Task.yield(task, 50)
+        :ok = :sys.resume(server)
+        2 = Task.await(task)
+        3 = GenServer.call(server, :next)
+        ref = Process.monitor(server)
+        :ok = :sys.terminate(server, :enough)
+        receive do {:DOWN, ^ref, :process, ^server, :enough} -> :ok end
+        4 = GenServer.call(server, :next)
+        ",
     )
     .await;
 }

@@ -23,6 +23,12 @@ async fn node() -> (Node, u16, u16) {
     (start(settings).await, epmd_port, dist_port)
 }
 
+/// Memory of this process, which the node runs in.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
 /// The node serves an honest peer as ever.
 async fn serves(node: &Node, epmd_port: u16) {
     let script = ":pong = Node.ping(node)\n3 = :rpc.call(node, Trial, :add, [1, 2])\n\
@@ -94,21 +100,40 @@ async fn mutated_messages_never_hurt_the_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_processes_is_bounded_and_others_are_served() {
+async fn a_flood_of_processes_leaves_room_for_others_and_is_gone_with_its_link() {
+    let (node, epmd_port, dist_port) = node().await;
+    let mut flooders = Vec::new();
+    for _ in 0..3 {
+        let mut raw = Raw::connect(dist_port).await;
+        for n in 0..12_000 {
+            let call = raw.call(n, "sleep", vec![Term::Int(600_000)]);
+            raw.frame(&call).await.unwrap();
+        }
+        raw.refused().await;
+        flooders.push(raw);
+    }
+    let running = node.process_count();
+    assert!(running > limits::PROCESSES * 3 / 4, "{running} processes");
+    serves(&node, epmd_port).await;
+    drop(flooders);
+    node.shutdown(Duration::from_secs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_with_large_arguments_share_a_bounded_memory() {
     let (node, epmd_port, dist_port) = node().await;
     let mut raw = Raw::connect(dist_port).await;
-    for n in 0..12_000 {
-        let call = raw.call(n, "sleep", vec![Term::Int(600_000)]);
+    let large = Term::Binary(vec![7; 16 * 1024 * 1024].into());
+    let before = resident_bytes();
+    for n in 0..40 {
+        let call = raw.call(n, "sleep_with", vec![Term::Int(600_000), large.clone()]);
         raw.frame(&call).await.unwrap();
     }
-    let script = "
-        :pong = Node.ping(node)
-        3 = :rpc.call(node, Trial, :add, [1, 2])
-        sleep = fn -> try do :erpc.call(node, Trial, :sleep, [1]) catch :error, reason -> reason end end
-        eventually.(fn -> sleep.() == {:erpc, :system_limit} end)
-    ";
-    Beam::new(epmd_port).run(node.name(), script).await;
-    node.shutdown(Duration::from_secs(2)).await;
+    raw.refused().await;
+    let held = resident_bytes() - before;
+    assert!(held < limits::ARGUMENT_BYTES, "{held} bytes");
+    serves(&node, epmd_port).await;
+    node.shutdown(Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,24 +165,42 @@ async fn a_peer_that_never_reads_is_read_no_further() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn monitors_without_number_are_bounded_and_forgotten_with_their_link() {
+async fn a_million_monitors_cost_their_sender_its_connection_and_are_forgotten_with_it() {
     let (node, epmd_port, dist_port) = node().await;
+    let before = resident_bytes();
     for _ in 0..2 {
         let mut raw = Raw::connect(dist_port).await;
+        let monitor = |n| tuple([Term::Int(19), raw.pid().into(), atom("rex"), raw.reference(n).into()]);
         let mut burst = Vec::new();
-        for n in 0..150_000 {
-            let control = tuple([Term::Int(19), raw.pid().into(), atom("rex"), raw.reference(n).into()]);
+        for n in 0..1_000_000 {
+            let body = message(&monitor(n), None);
+            burst.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+            burst.extend(body);
+        }
+        // The node closes before it took all.
+        raw.stream.write_all(&burst).await.unwrap_err();
+        raw.closed().await;
+    }
+    serves(&node, epmd_port).await;
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < limits::BONDS * 1024, "{grown} bytes");
+    node.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn monitors_that_are_taken_back_one_by_one_cost_no_more_than_they_did() {
+    let (node, epmd_port, dist_port) = node().await;
+    let mut raw = Raw::connect(dist_port).await;
+    let mut burst = Vec::new();
+    for op in [19, 20] {
+        for n in 0..50_000 {
+            let control = tuple([Term::Int(op), raw.pid().into(), atom("rex"), raw.reference(n).into()]);
             let body = message(&control, None);
             burst.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
             burst.extend(body);
         }
-        let (mut read, mut write) = raw.stream.split();
-        let mut answer = vec![0; 65_536];
-        // The first that finds no room is answered: from there on the bound holds.
-        let (_, first) =
-            tokio::join!(write.write_all(&burst), timeout(Duration::from_secs(20), read.read(&mut answer)));
-        assert!(first.expect("the bound is reached").unwrap() > 0);
     }
+    timeout(Duration::from_secs(20), raw.stream.write_all(&burst)).await.expect("the node keeps up").unwrap();
     serves(&node, epmd_port).await;
     node.shutdown(Duration::from_secs(1)).await;
 }

@@ -47,7 +47,8 @@ async fn run(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
         Some(subscriber) => {
             let (progress, received) = mpsc::channel(limits::PROGRESS_QUEUE);
             let run = api.build.run(app_id, &source, &options, Some(progress));
-            tokio::join!(run, forward(&context, &subscriber, received)).0
+            let forward = forward(&context, &subscriber, received);
+            tokio::join!(run, context.node.while_alive(&context.this, &subscriber, forward)).0
         }
     };
     match built {

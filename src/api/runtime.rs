@@ -169,7 +169,8 @@ async fn build_image(runtime: Arc<dyn Runtime>, context: Context, args: Vec<Term
         Some(subscriber) => {
             let (lines, received) = mpsc::channel(limits::OUTPUT_BATCHES);
             let build = runtime.build_image(&build, Some(lines));
-            tokio::join!(build, forward(&context.node, &context.this, &subscriber, received)).0
+            let forward = forward(&context.node, &context.this, &subscriber, received);
+            tokio::join!(build, context.node.while_alive(&context.this, &subscriber, forward)).0
         }
     };
     ok_value_or(result, |()| binary(build.tag.as_str()), |e| errors::runtime(&e))

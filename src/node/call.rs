@@ -1,13 +1,16 @@
-//! Calls of registered servers: the `gen_server` protocol and the system messages of `sys`.
+//! Calls of registered servers: the `gen_server` protocol.
+//!
+//! An error in a call is its server's exit reason, as on a BEAM node: who watches the server hears of it, and the server is
+//! started anew. What it holds is the domain's, and stays.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::control::{self, Target};
 use super::dispatch::Mailbox;
-use super::exits::send_down;
-use super::{Context, GenServer, Raise, pair, rpc};
-use crate::term::{Pid, Reference, Term, atom, charlist, list, tuple};
+use super::processes::{Kind, ServerProcess};
+use super::{Context, GenServer, Raise, pair, rpc, sys};
+use crate::term::{Pid, Reference, Term, atom, list, tuple};
 
 /// Words of an alias of OTP 26 and later; OTP 25 has three.
 const WORDS_SINCE_26: usize = 5;
@@ -48,32 +51,45 @@ impl From {
         }
     }
 
-    fn is_since_26(&self) -> bool {
+    /// Whether the caller runs OTP 26 or later.
+    pub(super) fn is_since_26(&self) -> bool {
         self.alias().is_some_and(|alias| alias.words().len() >= WORDS_SINCE_26)
     }
 }
 
 /// A message to a registered server.
-pub(super) fn receive(to: &Mailbox<'_>, server: &Arc<dyn GenServer>, message: &Term) {
-    let parts = message.as_tuple().unwrap_or_default();
-    match parts {
+pub(super) fn receive(to: &Mailbox<'_>, process: &Arc<ServerProcess>, message: Term) {
+    if let Some([tag, from, request]) = message.as_tuple()
+        && tag.is_atom("system")
+        && let Some(from) = From::read(from)
+    {
+        return sys::receive(to, process, (&from, request));
+    }
+    if !process.is_suspended() {
+        return take(to, process, &message);
+    }
+    // It may have been resumed in between.
+    if let Some((_, message)) = process.keep((to.link.clone(), message)) {
+        take(to, process, &message);
+    }
+}
+
+/// Does what a message asks for.
+pub(super) fn take(to: &Mailbox<'_>, process: &ServerProcess, message: &Term) {
+    let server = &process.server;
+    match message.as_tuple().unwrap_or_default() {
         [tag, from, request] if tag.is_atom("$gen_call") => {
             if let Some(from) = From::read(from) {
-                return call(to, server, &from, request);
+                return call(to, server.as_ref(), &from, request);
             }
         }
         [tag, request] if tag.is_atom("$gen_cast") && server.cast(request) => return,
-        [tag, from, request] if tag.is_atom("system") => {
-            if let Some(from) = From::read(from) {
-                return system(to, server, &from, request);
-            }
-        }
         _ => {}
     }
     tracing::debug!(server = server.module(), "a message that is not known was dropped: {message:?}");
 }
 
-fn call(to: &Mailbox<'_>, server: &Arc<dyn GenServer>, from: &From, request: &Term) {
+fn call(to: &Mailbox<'_>, server: &dyn GenServer, from: &From, request: &Term) {
     let context = Context {
         node: to.node.clone(),
         this: to.pid.clone(),
@@ -90,10 +106,10 @@ fn call(to: &Mailbox<'_>, server: &Arc<dyn GenServer>, from: &From, request: &Te
         Ok(Err(Raise::Throw(value))) => pair(pair(atom("nocatch"), value), stack()),
         Err(panic) => rpc::panic_reason(&*panic),
     };
-    fail(to, from, &reason);
+    to.node.server_ended(&to.pid, &reason);
 }
 
-/// Sends an answer to a call; one that cannot be sent fails the call.
+/// Sends an answer to a call; one that cannot be sent ends the server, as an error in it does.
 pub(super) fn reply(to: &Mailbox<'_>, from: &From, answer: &Term) {
     let message = pair(from.tag.clone(), answer.clone());
     let control = match from.alias() {
@@ -101,52 +117,8 @@ pub(super) fn reply(to: &Mailbox<'_>, from: &From, answer: &Term) {
         None => control::send(&to.pid, &from.pid),
     };
     if let Err(e) = to.link.send(&control, Some(&message)) {
-        fail(to, from, &pair(atom("badarg"), crate::term::binary(e.to_string())));
+        to.node.server_ended(&to.pid, &pair(atom("badarg"), crate::term::binary(e.to_string())));
     }
-}
-
-/// A call that has no answer: its caller sees the server go down with the reason. The server lives on for the others.
-fn fail(to: &Mailbox<'_>, from: &From, reason: &Term) {
-    let own = to.node.0.processes.take_watchers_of(&to.pid, |watcher| {
-        watcher.pid == from.pid && from.alias().is_none_or(|alias| *alias == watcher.reference)
-    });
-    for watcher in &own {
-        send_down(watcher, reason);
-    }
-}
-
-/// `sys` messages.
-fn system(to: &Mailbox<'_>, server: &Arc<dyn GenServer>, from: &From, request: &Term) {
-    let answer = match request.as_atom() {
-        // OTP 25 hands out whatever comes, later ones want it tagged.
-        Some("get_state") if from.is_since_26() => pair(Term::OK, server.state()),
-        Some("get_state") => server.state(),
-        Some("get_status") => status(to, server.as_ref()),
-        Some("suspend" | "resume") => Term::OK,
-        _ => pair(atom("error"), pair(atom("unknown_system_msg"), request.clone())),
-    };
-    reply(to, from, &answer);
-}
-
-/// What `sys:get_status` shows of a `gen_server`.
-pub(super) fn status(to: &Mailbox<'_>, server: &dyn GenServer) -> Term {
-    status_of(&to.pid, server)
-}
-
-/// As [`status`], for a server that was not called by a message.
-pub(super) fn status_of(pid: &Pid, server: &dyn GenServer) -> Term {
-    let module = atom(server.module());
-    let header = charlist(&format!("Status for generic server {}", server.module()));
-    let entry = |key: &str, value: Term| pair(charlist(key), value);
-    let data = |pairs: Vec<Term>| pair(atom("data"), Term::List(pairs));
-    let facts = vec![
-        entry("Status", atom("running")),
-        entry("Parent", Term::from(pid.clone())),
-        entry("Logged events", list([])),
-    ];
-    let shown = list([pair(atom("header"), header), data(facts), data(vec![entry("State", server.state())])]);
-    let parts = list([list([]), atom("running"), Term::from(pid.clone()), list([]), shown]);
-    tuple([atom("status"), Term::from(pid.clone()), pair(atom("module"), module), parts])
 }
 
 /// `net_kernel`: `{is_auth, Node}` is how nodes ping.
@@ -159,10 +131,10 @@ pub(super) fn receive_ping(to: &Mailbox<'_>, message: &Term) {
 }
 
 /// The state of a server that a term names, as `sys:get_state/1,2` called through `rpc` gives it.
-pub(super) fn server_of(node: &super::Node, named: &Term) -> Option<(Pid, Arc<dyn GenServer>)> {
+pub(super) fn server_of(node: &super::Node, named: &Term) -> Option<(Pid, Arc<ServerProcess>)> {
     let target: Target = super::named_target(named, node)?;
     match node.0.processes.kind(&target)? {
-        (pid, super::processes::Kind::Server(server)) => Some((pid, server)),
+        (pid, Kind::Server(process)) => Some((pid, process)),
         _ => None,
     }
 }

@@ -69,6 +69,8 @@ pub(super) struct SpawnRequest {
     pub(super) function: Atom,
     pub(super) args: Vec<Term>,
     pub(super) options: Vec<Term>,
+    /// Bytes that the arguments take in memory.
+    pub(super) memory: usize,
 }
 
 /// What a peer says.
@@ -119,6 +121,11 @@ pub(super) enum Incoming {
         reason: Term,
     },
     Spawn(Box<SpawnRequest>),
+    /// Another group leader.
+    Lead {
+        leader: Term,
+        of: Pid,
+    },
     /// Known, and nothing to be done for it here.
     Nothing,
     /// Not known.
@@ -211,20 +218,18 @@ fn read_message(op: i64, parts: &[Term], payload: Option<Term>) -> Read {
             _ => return None,
         },
         op::SPAWN_REQUEST | op::SPAWN_REQUEST_TT => Incoming::Spawn(Box::new(read_spawn(parts, payload?)?)),
+        op::GROUP_LEADER => Incoming::Lead { leader: parts.first()?.clone(), of: pid(1)? },
         // Nothing of this node has an alias, spawns elsewhere or asked for an unlink.
-        op::GROUP_LEADER
-        | op::ALIAS_SEND
-        | op::ALIAS_SEND_TT
-        | op::SPAWN_REPLY
-        | op::SPAWN_REPLY_TT
-        | op::UNLINK_ID_ACK => Incoming::Nothing,
+        op::ALIAS_SEND | op::ALIAS_SEND_TT | op::SPAWN_REPLY | op::SPAWN_REPLY_TT | op::UNLINK_ID_ACK => {
+            Incoming::Nothing
+        }
         op::LINK..=op::UNLINK_ID_ACK if is_known(op) => return None,
         other => Incoming::Unknown(other),
     }))
 }
 
 fn is_known(op: i64) -> bool {
-    has_payload(op) || matches!(op, 1 | 3 | 4 | 8 | 13 | 18 | 19 | 20 | 21 | 35)
+    has_payload(op) || matches!(op, 1 | 3 | 4 | 7 | 8 | 13 | 18 | 19 | 20 | 21 | 35)
 }
 
 fn read_spawn(parts: &[Term], payload: Term) -> Option<SpawnRequest> {
@@ -239,6 +244,7 @@ fn read_spawn(parts: &[Term], payload: Term) -> Option<SpawnRequest> {
         function: function.clone(),
         args,
         options: options.as_list().unwrap_or_default().to_vec(),
+        memory: 0,
     })
 }
 
@@ -336,7 +342,7 @@ mod tests {
     #[test]
     fn what_is_unknown_is_no_error() {
         assert_eq!(read(&tuple([Term::Int(99)]), None), Ok(Incoming::Unknown(99)));
-        assert_eq!(read(&tuple([Term::Int(op::GROUP_LEADER)]), None), Ok(Incoming::Nothing));
+        assert_eq!(read(&tuple([Term::Int(op::UNLINK_ID_ACK)]), None), Ok(Incoming::Nothing));
     }
 
     proptest! {

@@ -30,7 +30,7 @@ impl Node {
         };
         let to = Mailbox { node: self, link, pid };
         match kind {
-            Kind::Server(server) => call::receive(&to, &server, &message),
+            Kind::Server(process) => call::receive(&to, &process, message),
             Kind::NetKernel => call::receive_ping(&to, &message),
             Kind::Rex => rex::receive(&to, message),
             Kind::Task(_) => tracing::debug!("a message to a process that takes none was dropped"),

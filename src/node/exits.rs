@@ -2,9 +2,9 @@
 
 use super::control::{self, Incoming, Target};
 use super::link::Link;
-use super::processes::{Kind, Linked, Watcher};
+use super::processes::{Bound, Kind, Linked, Mourners, Watcher};
 use super::{Node, rpc};
-use crate::term::{Pid, Term, atom};
+use crate::term::{Inspect, Pid, Term, atom};
 
 /// What an exit signal comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,18 +18,16 @@ pub(super) enum Signal {
 impl Node {
     /// A process ended: who watches it and who is linked to it is told.
     pub(super) fn ended(&self, pid: &Pid, reason: &Term) {
-        let Some(process) = self.0.processes.remove(pid) else { return };
-        for Linked { link, pid: to } in &process.linked {
-            rpc::send_or_say(link, &control::exit(pid, to), reason);
-            link.queue.flush();
+        if let Some(mourners) = self.0.processes.remove(pid) {
+            tell(pid, mourners, reason);
         }
-        for watcher in &process.watchers {
-            send_down(watcher, reason);
-            watcher.link.queue.flush();
-        }
-        for waiting in process.waiting {
-            // Whoever waited may have gone.
-            waiting.send(reason.clone()).unwrap_or_default();
+    }
+
+    /// A registered server ended: its supervisor starts it anew at once, under its name, with a pid of its own.
+    pub(super) fn server_ended(&self, pid: &Pid, reason: &Term) {
+        if let Some(mourners) = self.0.processes.replace(pid) {
+            tracing::warn!("a registered server ended and was started anew: {}", Inspect::short(reason, 200));
+            tell(pid, mourners, reason);
         }
     }
 
@@ -41,8 +39,7 @@ impl Node {
         let reason = if signal == Signal::Exit && reason.is_atom("kill") { atom("killed") } else { reason };
         match self.0.processes.kind(&Target::Pid(to.clone())) {
             Some((_, Kind::Task(kill))) => kill.kill(reason),
-            // A server of this node holds the state of all callers; it does not end before the node.
-            Some(_) => tracing::warn!("an exit signal to a registered server was not obeyed: {reason:?}"),
+            Some((pid, _)) => self.server_ended(&pid, &reason),
             None => {}
         }
     }
@@ -55,18 +52,46 @@ impl Node {
     }
 
     /// A peer's process watches one of this node.
-    pub(super) fn watch(&self, watcher: Watcher) {
-        if let Some(watcher) = self.0.processes.watch(watcher) {
-            send_down(&watcher, &control::noproc());
+    pub(super) fn watch(&self, watcher: &Watcher) {
+        match self.0.processes.watch(watcher) {
+            Bound::Done => {}
+            Bound::NoProcess => send_down(watcher, &control::noproc()),
+            Bound::TooMany => too_many_bonds(&watcher.link),
         }
     }
 
     /// A peer's process links itself to one of this node.
     pub(super) fn link_processes(&self, to: &Pid, linked: Linked) {
         let (link, from) = (linked.link.clone(), linked.pid.clone());
-        if !self.0.processes.link(to, linked) {
-            rpc::send_or_say(&link, &control::exit(to, &from), &control::noproc());
+        match self.0.processes.link(to, linked) {
+            Bound::Done => {}
+            Bound::NoProcess => rpc::send_or_say(&link, &control::exit(to, &from), &control::noproc()),
+            Bound::TooMany => too_many_bonds(&link),
         }
+    }
+}
+
+/// A monitor that is not kept would be a lie later: the connection ends, which tells the peer the truth of all of them.
+fn too_many_bonds(link: &Link) {
+    if !link.closed.is_cancelled() {
+        tracing::warn!(peer = %link.peer, "it has more monitors and links here than are left for others");
+        link.closed.cancel();
+    }
+}
+
+/// Tells of a process's end.
+fn tell(pid: &Pid, mourners: Mourners, reason: &Term) {
+    for Linked { link, pid: to } in &mourners.linked {
+        rpc::send_or_say(link, &control::exit(pid, to), reason);
+        link.queue.flush();
+    }
+    for watcher in &mourners.watchers {
+        send_down(watcher, reason);
+        watcher.link.queue.flush();
+    }
+    for waiting in mourners.waiting {
+        // Whoever waited may have gone.
+        waiting.send(reason.clone()).unwrap_or_default();
     }
 }
 
@@ -79,6 +104,7 @@ pub(super) fn send_down(watcher: &Watcher, reason: &Term) {
 /// Takes a monitor back when the future that waits is dropped.
 struct Demonitor<'a> {
     node: &'a Node,
+    this: &'a Pid,
     of: &'a Pid,
     reference: crate::term::Reference,
 }
@@ -87,7 +113,7 @@ impl Drop for Demonitor<'_> {
     fn drop(&mut self) {
         let open = self.node.0.processes.forget_remote(&self.reference);
         if let Some(link) = self.node.0.links.get(&self.of.node).filter(|_| open) {
-            let control = control::demonitor(&self.node.0.net_kernel, self.of, &self.reference);
+            let control = control::demonitor(self.this, self.of, &self.reference);
             // Pids and references can always be sent.
             link.send_now(&control, None).unwrap_or_default();
         }
@@ -95,13 +121,13 @@ impl Drop for Demonitor<'_> {
 }
 
 /// Waits for the end of a peer's process.
-pub(super) async fn remote_down(node: &Node, of: &Pid) -> Term {
+pub(super) async fn remote_down(node: &Node, this: &Pid, of: &Pid) -> Term {
     let gone = || atom("noconnection");
     let Some(link) = node.0.links.get(&of.node) else { return gone() };
     let Some(reference) = node.make_reference() else { return gone() };
     let told = node.0.processes.wait_remote(link.id, reference.clone());
-    let _demonitor = Demonitor { node, of, reference: reference.clone() };
-    let sent = link.send_now(&control::monitor(&node.0.net_kernel, of, &reference), None);
+    let _demonitor = Demonitor { node, this, of, reference: reference.clone() };
+    let sent = link.send_now(&control::monitor(this, of, &reference), None);
     // The link may have gone between the look and the wait: then nobody else tells.
     if sent.is_err() || link.closed.is_cancelled() {
         return gone();
@@ -124,9 +150,10 @@ pub(super) fn receive(node: &Node, link: &std::sync::Arc<Link>, incoming: Incomi
         }
         Incoming::Exit2 { to, reason, .. } => node.exit_signal(&to, reason, Signal::Exit),
         Incoming::Monitor { from, target, reference } => {
-            node.watch(Watcher { link: link.clone(), pid: from, reference, target });
+            node.watch(&Watcher { link: link.clone(), pid: from, reference, target });
         }
         Incoming::Demonitor { target, reference } => node.0.processes.unwatch(link.id, &target, &reference),
+        Incoming::Lead { leader, of } => node.0.processes.lead(&of, leader),
         Incoming::Down { reference, reason } => node.0.processes.remote_down(&reference, reason),
         _ => {}
     }

@@ -230,9 +230,13 @@ fn parse(frame: &Bytes) -> Result<Incoming, LinkEnd> {
     if !op.is_some_and(control::has_payload) {
         return Ok(control::read(&control, None)?);
     }
-    budget::check(&payload, limits::TERM_MEMORY_BYTES)?;
+    let memory = budget::measure(&payload, limits::TERM_MEMORY_BYTES)?.memory;
     let payload = codec::decode(&payload)?;
-    Ok(control::read(&control, Some(payload))?)
+    let mut incoming = control::read(&control, Some(payload))?;
+    if let Incoming::Spawn(request) = &mut incoming {
+        request.memory = memory;
+    }
+    Ok(incoming)
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ mod queue;
 mod raise;
 mod rex;
 mod rpc;
+mod share;
+mod supervisor;
+mod sys;
 
 pub use burst::Burst;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
@@ -49,7 +52,8 @@ use tokio_util::task::TaskTracker;
 use self::connect::{FailureLog, Handshakes, Listener};
 use self::control::Target;
 use self::links::Links;
-use self::processes::{Kill, Kind, Process, Processes};
+use self::processes::{Kill, Kind, Process, Processes, ServerProcess};
+use self::supervisor::Supervisor;
 use crate::secret::Secret;
 use crate::term::{Atom, Pid, Reference, Term, atom, tuple};
 
@@ -68,6 +72,8 @@ pub struct Settings {
     pub dist_bind: Option<IpAddr>,
     /// The node to connect to and stay connected with.
     pub peer: Option<Atom>,
+    /// The name of the process that starts the registered servers anew when they end.
+    pub supervisor: &'static str,
     /// What the program calls itself and its version, for `which_applications` and the shell's banner.
     pub application: (&'static str, &'static str),
     /// Cancelled by `init:stop/0`, `erlang:halt/0` and their kin: the program is asked to end.
@@ -123,8 +129,6 @@ struct Inner {
     modules: Modules,
     processes: Processes,
     links: Links,
-    /// Who sends what no process sends: pings, monitors of waiting futures.
-    net_kernel: Pid,
     tasks: TaskTracker,
     failures: FailureLog,
     handshakes: Handshakes,
@@ -148,14 +152,12 @@ impl Registered {
     pub fn serve(self, modules: Modules, servers: Vec<(&'static str, Arc<dyn GenServer>)>) -> Node {
         let Self { settings, listener, creation, tasks, stop } = self;
         let processes = Processes::new(settings.name.clone(), creation);
-        let net_kernel = processes.new_pid();
         let inner = Inner {
             creation,
             started: (SystemTime::now(), Instant::now()),
             modules: kernel::complete(modules),
             processes,
             links: Links::default(),
-            net_kernel: net_kernel.clone(),
             tasks,
             failures: FailureLog::default(),
             handshakes: Handshakes::default(),
@@ -164,10 +166,12 @@ impl Registered {
             settings,
         };
         let node = Node(Arc::new(inner));
-        node.add("net_kernel", &net_kernel, Kind::NetKernel);
+        node.add("net_kernel", &node.0.processes.new_pid(), Kind::NetKernel);
         node.add("rex", &node.0.processes.new_pid(), Kind::Rex);
-        for (name, server) in servers {
-            node.add(name, &node.0.processes.new_pid(), Kind::Server(server));
+        let supervisor: (_, Arc<dyn GenServer>) =
+            (node.0.settings.supervisor, Arc::new(Supervisor(node.0.settings.supervisor)));
+        for (name, server) in [supervisor].into_iter().chain(servers) {
+            node.add(name, &node.0.processes.new_pid(), Kind::Server(Arc::new(ServerProcess::new(server))));
         }
         listener.serve(&node);
         connect::keep_peer(&node);
@@ -195,12 +199,12 @@ impl Node {
     /// Puts in a registered process.
     fn add(&self, name: &'static str, pid: &Pid, kind: Kind) {
         let module = match &kind {
-            Kind::Server(server) => server.module(),
+            Kind::Server(process) => process.server.module(),
             _ => name,
         };
         let initial_call = (Atom::from_static(module), Atom::from_static("init"), 1);
-        let process = new_process(pid.clone(), kind, initial_call);
-        if self.0.processes.insert(process).is_ok() {
+        let process = Process::new(pid.clone(), kind, initial_call);
+        if self.0.processes.insert(process, None, None).is_ok() {
             self.0.processes.register(Atom::from_static(name), pid);
         }
     }
@@ -216,9 +220,9 @@ impl Node {
         let pid = self.0.processes.new_pid();
         let kill = Arc::new(Kill::default());
         let initial_call = (Atom::from_static(module), Atom::from_static(function), arity);
-        let process = new_process(pid.clone(), Kind::Task(kill.clone()), initial_call);
+        let process = Process::new(pid.clone(), Kind::Task(kill.clone()), initial_call);
         // Where the table is full the process has ended before it began: its watchers hear `noproc`.
-        if self.0.processes.insert(process).is_ok() {
+        if self.0.processes.insert(process, None, None).is_ok() {
             self.run(pid.clone(), kill, body(pid.clone()));
         }
         pid
@@ -277,13 +281,22 @@ impl Node {
     }
 
     /// Waits until a process of any node has ended; gives its reason (`noproc` if it was not there, `noconnection` if the
-    /// link to its node is lost). Dropping the future takes the monitor back.
-    pub async fn down(&self, of: &Pid) -> Term {
+    /// link to its node is lost). `this` is who watches. Dropping the future takes the monitor back.
+    pub async fn down(&self, this: &Pid, of: &Pid) -> Term {
         if self.0.processes.is_own(of) {
             let Some(told) = self.0.processes.wait(of) else { return control::noproc() };
             return told.await.unwrap_or(control::noproc());
         }
-        exits::remote_down(self, of).await
+        exits::remote_down(self, this, of).await
+    }
+
+    /// Does `work` as long as a process of any node lives; `None` if that ended, or the link to its node was lost, before.
+    pub async fn while_alive<T>(&self, this: &Pid, other: &Pid, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            _ = self.down(this, other) => None,
+        }
     }
 
     /// Sends an exit signal to a process of any node, as `Process.exit/2`.
@@ -301,6 +314,11 @@ impl Node {
     /// Whether a process of this node lives.
     pub fn is_alive(&self, pid: &Pid) -> bool {
         self.0.processes.with(pid, |_, _| ()).is_some()
+    }
+
+    /// Calls and runners that run now.
+    pub fn process_count(&self) -> usize {
+        self.0.processes.tasks()
     }
 
     /// The process that a name means.
@@ -331,10 +349,6 @@ impl Node {
             tracing::warn!("some tasks of the node did not end in time");
         }
     }
-}
-
-fn new_process(pid: Pid, kind: Kind, initial_call: processes::InitialCall) -> Process {
-    Process { pid, kind, initial_call, watchers: Vec::new(), linked: Vec::new(), waiting: Vec::new() }
 }
 
 /// A server named in a call: `{name, node}`, a name, or a pid, if it is one of this node.

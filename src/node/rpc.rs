@@ -13,7 +13,7 @@ use super::control::{self, SpawnFlags, SpawnRequest, Target};
 use super::function::WaitingBody;
 use super::link::Link;
 use super::processes::{Kill, Kind, Linked, Process, Watcher};
-use super::{Body, CallResult, Context, Node, Raise, new_process, pair};
+use super::{Body, CallResult, Context, Node, Raise, pair};
 use crate::term::{Atom, Inspect, Pid, Term, atom, binary, elixir, list, tuple};
 
 /// A function and its arguments.
@@ -152,12 +152,11 @@ impl Started<'_> {
     fn run(&self, answer: Answer, call: Call, (context, body): (Context, WaitingBody)) {
         let kill = Arc::new(Kill::default());
         let initial_call = (call.module.clone(), call.function.clone(), call.args.len());
-        let process = Process {
-            watchers: self.flags.monitor.then(|| self.watcher()).into_iter().collect(),
-            linked: self.linked().into_iter().collect(),
-            ..new_process(self.pid.clone(), Kind::Task(kill.clone()), initial_call)
-        };
-        if self.node.0.processes.insert(process).is_err() {
+        let mut process = Process::new(self.pid.clone(), Kind::Task(kill.clone()), initial_call);
+        process.group_leader = self.request.group_leader.clone();
+        process.account = (Some(self.link.id), self.request.memory);
+        let watcher = self.flags.monitor.then(|| self.watcher());
+        if self.node.0.processes.insert(process, watcher, self.linked()).is_err() {
             return refuse(self.link, self.request, "system_limit");
         }
         self.confirm();

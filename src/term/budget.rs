@@ -32,11 +32,28 @@ struct Walk<'a> {
     limit: usize,
 }
 
+/// What a term takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Bytes of its encoding, the version byte among them.
+    pub length: usize,
+    /// Bytes of memory, decoded: an estimate, rather too high.
+    pub memory: usize,
+}
+
 /// Checks the term at the start of `bytes`, which is the version byte and a term; gives their length. More may follow.
 ///
 /// # Errors
 /// The bytes are no term, or one that would take more than `memory` bytes.
 pub fn check(bytes: &[u8], memory: usize) -> Result<usize, DecodeError> {
+    measure(bytes, memory).map(|size| size.length)
+}
+
+/// As [`check`]; tells what the term takes.
+///
+/// # Errors
+/// As [`check`].
+pub fn measure(bytes: &[u8], memory: usize) -> Result<Size, DecodeError> {
     let mut cursor = Cursor::new(bytes);
     match cursor.u8()? {
         tag::VERSION => {}
@@ -57,7 +74,7 @@ pub fn check(bytes: &[u8], memory: usize) -> Result<usize, DecodeError> {
         }
         walk.open.pop();
     }
-    Ok(walk.cursor.at())
+    Ok(Size { length: walk.cursor.at(), memory: walk.memory })
 }
 
 impl Walk<'_> {

@@ -42,6 +42,7 @@ pub fn settings(epmd_port: u16) -> Settings {
         dist_port: None,
         dist_bind: Some("127.0.0.1".parse().unwrap()),
         peer: None,
+        supervisor: "Elixir.Trial.Supervisor",
         application: ("otturnaut", "0.0.0"),
         stop: CancellationToken::new(),
     }
@@ -109,6 +110,11 @@ pub fn modules() -> Modules {
                 tokio::time::sleep(Duration::from_millis(u64::try_from(ms).unwrap())).await;
                 Ok(binary("slept"))
             })
+            .waiting("sleep_with", 2..=2, |_, args| async move {
+                let Term::Int(ms) = args[0] else { return Err(Raise::argument("ms: wanted an integer")) };
+                tokio::time::sleep(Duration::from_millis(u64::try_from(ms).unwrap())).await;
+                Ok(args[1].clone())
+            })
             .waiting("late_panic", 0..=0, |_, _| async move {
                 tokio::task::yield_now().await;
                 panic!("a task panicked")
@@ -117,7 +123,7 @@ pub fn modules() -> Modules {
             .waiting("send_many", 2..=2, |context, args| async move { send_many(context, args).await })
             .waiting("down", 1..=1, |context, args| async move {
                 let pid = args[0].as_pid().cloned().unwrap();
-                Ok(context.node.down(&pid).await)
+                Ok(context.node.down(&context.this, &pid).await)
             }),
     );
     modules

@@ -63,6 +63,20 @@ impl Raw {
         message(&control, Some(&payload))
     }
 
+    /// Waits for a spawn reply that says `system_limit`.
+    pub async fn refused(&mut self) {
+        let mut said = Vec::new();
+        let refused = async {
+            while !said.windows(12).any(|bytes| bytes == b"system_limit") {
+                let mut more = vec![0; 65_536];
+                let read = self.stream.read(&mut more).await.unwrap();
+                assert!(read > 0, "the node closed the connection");
+                said.extend_from_slice(&more[..read]);
+            }
+        };
+        timeout(Duration::from_secs(20), refused).await.expect("the node refuses a call");
+    }
+
     /// Waits until the node has closed the connection.
     pub async fn closed(mut self) {
         let mut rest = vec![0; 65_536];

@@ -34,6 +34,8 @@ pub(super) fn module(api: &Arc<Api>) -> Module {
 struct Request {
     command: Command,
     subscriber: Option<Pid>,
+    /// Nobody but the subscriber hears of the command: without it there is nothing to go on for.
+    ends_with_subscriber: bool,
 }
 
 fn request(args: &[Term]) -> Result<Request, ReadError> {
@@ -46,7 +48,7 @@ fn request(args: &[Term]) -> Result<Request, ReadError> {
     };
     command.working_dir = opts.read("working_dir", |dir| dir.path())?;
     command.env = environment(&opts)?;
-    Ok(Request { command, subscriber: opts.read("subscriber", |pid| pid.pid())? })
+    Ok(Request { command, subscriber: opts.read("subscriber", |pid| pid.pid())?, ends_with_subscriber: false })
 }
 
 fn texts(args: &Reader<'_>) -> Result<Vec<String>, ReadError> {
@@ -78,6 +80,7 @@ async fn run(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
 fn run_async(api: &Arc<Api>, context: &Context, args: &[Term]) -> CallResult {
     let mut request = request(args)?;
     request.subscriber.get_or_insert_with(|| context.caller.clone());
+    request.ends_with_subscriber = true;
     Ok(ok(runner::start(api, context, request)?.detach()))
 }
 
@@ -86,7 +89,7 @@ async fn cancel(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult 
     let pid = arg(&args, 0, "pid").pid()?;
     if api.runners.holds(&pid) {
         context.node.exit(&context.this, &pid, atom("shutdown"));
-        context.node.down(&pid).await;
+        context.node.down(&context.this, &pid).await;
     }
     Ok(Term::OK)
 }

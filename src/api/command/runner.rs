@@ -52,7 +52,13 @@ pub(super) fn start(api: &Arc<Api>, context: &Context, request: Request) -> Resu
         seat.set(this.clone());
         async move {
             let _seat = seat;
-            let result = run(&api, &node, &this, request).await;
+            let watched = request.subscriber.clone().filter(|_| request.ends_with_subscriber);
+            let run = run(&api, &node, &this, request);
+            let result = match watched {
+                Some(subscriber) => node.while_alive(&this, &subscriber, run).await,
+                None => Some(run.await),
+            };
+            let Some(result) = result else { return atom("shutdown") };
             // A caller that is gone wants no result.
             give.send(result).unwrap_or_default();
             atom("normal")
@@ -62,11 +68,12 @@ pub(super) fn start(api: &Arc<Api>, context: &Context, request: Request) -> Resu
 }
 
 async fn run(api: &Api, node: &Node, this: &Pid, request: Request) -> CommandResult {
-    let Request { command, subscriber } = request;
+    let Request { command, subscriber, .. } = request;
     let Some(subscriber) = subscriber else { return api.host.processes.run(command, None).await };
     let (lines, received) = mpsc::channel(limits::OUTPUT_BATCHES);
     let run = api.host.processes.run(command, Some(lines));
-    let (result, ()) = tokio::join!(run, forward(node, this, &subscriber, received));
+    let forward = node.while_alive(this, &subscriber, forward(node, this, &subscriber, received));
+    let (result, _) = tokio::join!(run, forward);
     let done = tuple([atom("command_done"), Term::from(this.clone()), result::encode(&result)]);
     // Nobody left to tell is no failure of the command.
     node.send(this, &subscriber, done).await.unwrap_or_default();

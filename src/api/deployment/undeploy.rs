@@ -20,7 +20,8 @@ pub(super) async fn run(api: Arc<Api>, context: Context, (came, opts): Asked<'_>
         Some(subscriber) => {
             let (progress, received) = mpsc::channel(limits::PROGRESS_QUEUE);
             let run = api.engine.undeploy(request, Some(progress));
-            tokio::join!(run, progress::forward(&context, &subscriber, received)).0
+            let forward = progress::forward(&context, &subscriber, received);
+            tokio::join!(run, context.node.while_alive(&context.this, &subscriber, forward)).0
         }
     };
     match result {

@@ -2,6 +2,7 @@
 
 use super::{atom_text, badarg, erlang::own_pid};
 use crate::limits;
+use crate::node::processes::Kind;
 use crate::node::{CallResult, Context, Module, Raise, pair};
 use crate::term::{Atom, Term, atom, charlist, list, tuple};
 
@@ -138,20 +139,25 @@ fn item(context: &Context, pid: &crate::term::Pid, name: &str) -> Result<Term, R
         },
         "current_function" | "initial_call" => initial(),
         "status" => atom("waiting"),
-        "message_queue_len" | "memory" | "reductions" | "heap_size" | "total_heap_size" | "stack_size" => Term::Int(0),
+        "message_queue_len" => {
+            let waiting = |kind: &Kind| if let Kind::Server(process) = kind { process.waiting() } else { 0 };
+            Term::from(processes.with(pid, |process, _| waiting(&process.kind)).unwrap_or(0))
+        }
+        "memory" | "reductions" | "heap_size" | "total_heap_size" | "stack_size" => Term::Int(0),
         "links" => {
-            let linked =
-                processes.with(pid, |process, _| process.linked.iter().map(|l| l.pid.clone()).collect::<Vec<_>>());
+            let linked = processes.with(pid, |process, _| process.linked_to().cloned().collect::<Vec<_>>());
             list(linked.unwrap_or_default().into_iter().map(Term::from))
         }
         "monitored_by" => {
-            let watchers =
-                processes.with(pid, |process, _| process.watchers.iter().map(|w| w.pid.clone()).collect::<Vec<_>>());
+            let watchers = processes.with(pid, |process, _| process.watched_by().cloned().collect::<Vec<_>>());
             list(watchers.unwrap_or_default().into_iter().map(Term::from))
         }
         "dictionary" => list([pair(atom("$initial_call"), initial())]),
         "messages" | "monitors" | "current_stacktrace" => list([]),
-        "group_leader" => context.group_leader.clone(),
+        "group_leader" => {
+            let leader = processes.with(pid, |process, _| process.group_leader.clone());
+            leader.unwrap_or_else(|| context.group_leader.clone())
+        }
         "trap_exit" => Term::from(false),
         "priority" => atom("normal"),
         _ => return Err(badarg()),

@@ -2,7 +2,8 @@
 
 use super::{answer, badarg};
 use crate::limits;
-use crate::node::{CallResult, Context, GenServer, Module, Raise, call, pair};
+use crate::node::processes::ServerProcess;
+use crate::node::{CallResult, Context, Module, Raise, call, pair};
 use crate::term::{Pid, Term, atom, binary, charlist, list, tuple};
 
 pub(super) fn application() -> Module {
@@ -30,17 +31,15 @@ pub(super) fn net_kernel() -> Module {
 }
 
 pub(super) fn sys() -> Module {
-    Module::new("sys").immediate("get_state", 1..=2, |context, args| Ok(server(context, args)?.1.state())).immediate(
-        "get_status",
-        1..=2,
-        |context, args| {
-            let (pid, server) = server(context, args)?;
-            Ok(call::status_of(&pid, server.as_ref()))
-        },
-    )
+    Module::new("sys")
+        .immediate("get_state", 1..=2, |context, args| Ok(server(context, args)?.1.server.state()))
+        .immediate("get_status", 1..=2, |context, args| {
+            let (pid, process) = server(context, args)?;
+            Ok(crate::node::sys::status(&context.node, &pid, &process))
+        })
 }
 
-type Found = (Pid, std::sync::Arc<dyn GenServer>);
+type Found = (Pid, std::sync::Arc<ServerProcess>);
 
 fn server(context: &Context, args: &[Term]) -> Result<Found, Raise> {
     let named = args.first().ok_or_else(badarg)?;

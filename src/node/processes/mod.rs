@@ -2,55 +2,26 @@
 //!
 //! It keeps books only; what follows from a change (signals to peers, tasks that end) is handed back to the caller.
 
+mod kind;
+
+pub(super) use kind::{Kill, Kind, ServerProcess};
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
-use super::GenServer;
 use super::control::Target;
 use super::link::Link;
+use super::share::Share;
 use crate::limits;
 use crate::term::{Atom, Pid, Reference, Term, atom};
 
 /// A process's first function: module, function, arity.
 pub(super) type InitialCall = (Atom, Atom, usize);
 
-/// What a process is.
-#[derive(Clone)]
-pub(super) enum Kind {
-    /// A task of this program; it ends when told to.
-    Task(Arc<Kill>),
-    /// A registered server.
-    Server(Arc<dyn GenServer>),
-    /// Answers `is_auth`, by which nodes ping.
-    NetKernel,
-    /// The older way of calling functions.
-    Rex,
-}
-
-/// Tells a task to end, and why.
-#[derive(Default)]
-pub(super) struct Kill {
-    pub(super) token: CancellationToken,
-    reason: Mutex<Option<Term>>,
-}
-
-impl Kill {
-    /// Tells the task; the first reason counts.
-    pub(super) fn kill(&self, reason: Term) {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
-        self.token.cancel();
-    }
-
-    /// Why it was told.
-    pub(super) fn reason(&self) -> Term {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or(atom("killed"))
-    }
-}
-
 /// A peer's process that wants to hear of a process's end.
+#[derive(Clone)]
 pub(super) struct Watcher {
     pub(super) link: Arc<Link>,
     pub(super) pid: Pid,
@@ -58,6 +29,9 @@ pub(super) struct Watcher {
     /// As it named what it watches: that is what its DOWN carries.
     pub(super) target: Target,
 }
+
+/// Two peers may choose the same reference.
+type WatcherKey = (u64, Reference);
 
 /// A peer's process that is linked.
 pub(super) struct Linked {
@@ -70,10 +44,37 @@ pub(super) struct Process {
     pub(super) pid: Pid,
     pub(super) kind: Kind,
     pub(super) initial_call: InitialCall,
+    pub(super) group_leader: Term,
+    /// The link whose peer asked for it, and the bytes of memory that its arguments take.
+    pub(super) account: (Option<u64>, usize),
+    watchers: HashMap<WatcherKey, Watcher>,
+    linked: HashMap<Pid, Linked>,
+    /// Futures of this program that wait for its end.
+    waiting: Vec<oneshot::Sender<Term>>,
+}
+
+/// Who is to be told of a process's end.
+#[derive(Default)]
+pub(super) struct Mourners {
     pub(super) watchers: Vec<Watcher>,
     pub(super) linked: Vec<Linked>,
-    /// Futures of this program that wait for its end.
     pub(super) waiting: Vec<oneshot::Sender<Term>>,
+}
+
+impl Process {
+    pub(super) fn new(pid: Pid, kind: Kind, initial_call: InitialCall) -> Self {
+        let group_leader = Term::from(pid.clone());
+        let (watchers, linked, waiting) = (HashMap::new(), HashMap::new(), Vec::new());
+        Self { pid, kind, initial_call, group_leader, account: (None, 0), watchers, linked, waiting }
+    }
+
+    pub(super) fn watched_by(&self) -> impl Iterator<Item = &Pid> {
+        self.watchers.values().map(|watcher| &watcher.pid)
+    }
+
+    pub(super) fn linked_to(&self) -> impl Iterator<Item = &Pid> {
+        self.linked.keys()
+    }
 }
 
 /// Something that a peer's process is watched by from here.
@@ -86,27 +87,48 @@ struct Remote {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TableFull;
 
+/// What came of an attempt to watch a process or to link to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bound {
+    Done,
+    /// There is no such process.
+    NoProcess,
+    /// The link holds more monitors and links than are left for others.
+    TooMany,
+}
+
 pub(super) struct Processes {
     node: Atom,
     creation: u32,
     table: Mutex<Table>,
 }
 
-#[derive(Default)]
 struct Table {
     last_pid: u64,
     last_reference: u64,
     live: BTreeMap<u64, Process>,
     names: HashMap<Atom, u64>,
-    tasks: usize,
-    watchers: usize,
     remote: HashMap<Reference, Remote>,
+    /// Tasks, of which there may be many; the registered servers are few.
+    tasks: Share,
+    arguments: Share,
+    /// Monitors and links.
+    bonds: Share,
 }
 
 impl Processes {
     pub(super) fn new(node: Atom, creation: u32) -> Self {
         // References must differ from those of an earlier life that had the same creation by chance.
-        let table = Table { last_reference: u64::from(rand::random::<u32>()) << 20, ..Table::default() };
+        let table = Table {
+            last_pid: 0,
+            last_reference: u64::from(rand::random::<u32>()) << 20,
+            live: BTreeMap::new(),
+            names: HashMap::new(),
+            remote: HashMap::new(),
+            tasks: Share::new(limits::PROCESSES),
+            arguments: Share::new(limits::ARGUMENT_BYTES),
+            bonds: Share::new(limits::BONDS),
+        };
         Self { node, creation, table: Mutex::new(table) }
     }
 
@@ -151,30 +173,44 @@ impl Processes {
             .ok()
     }
 
-    /// Puts in a process under a pid from [`Processes::new_pid`].
-    pub(super) fn insert(&self, process: Process) -> Result<(), TableFull> {
+    /// Puts in a process under a pid from [`Processes::new_pid`], with who watches it from the start.
+    pub(super) fn insert(
+        &self,
+        mut process: Process,
+        watcher: Option<Watcher>,
+        linked: Option<Linked>,
+    ) -> Result<(), TableFull> {
         let mut table = self.table();
         let Some(key) = self.key(&process.pid) else { return Err(TableFull) };
-        if matches!(process.kind, Kind::Task(_)) {
-            if table.tasks >= limits::PROCESSES {
-                return Err(TableFull);
-            }
-            table.tasks += 1;
+        process.watchers.extend(watcher.map(|w| ((w.link.id, w.reference.clone()), w)));
+        process.linked.extend(linked.map(|l| (l.pid.clone(), l)));
+        if matches!(process.kind, Kind::Task(_)) && !table.enter(&process) {
+            return Err(TableFull);
         }
-        table.watchers += process.watchers.len() + process.linked.len();
         table.live.insert(key, process);
         Ok(())
     }
 
     /// Takes out a process that ended.
-    pub(super) fn remove(&self, pid: &Pid) -> Option<Process> {
+    pub(super) fn remove(&self, pid: &Pid) -> Option<Mourners> {
         let key = self.key(pid)?;
         let mut table = self.table();
         let gone = table.live.remove(&key)?;
-        table.tasks -= usize::from(matches!(gone.kind, Kind::Task(_)));
-        table.watchers -= gone.watchers.len() + gone.linked.len();
         table.names.retain(|_, named| *named != key);
-        Some(gone)
+        Some(table.settle(gone))
+    }
+
+    /// A registered process ended and is started anew, under its name and a pid of its own.
+    pub(super) fn replace(&self, pid: &Pid) -> Option<Mourners> {
+        let key = self.key(pid)?;
+        let mut table = self.table();
+        let gone = table.live.remove(&key)?;
+        table.last_pid += 1;
+        let new_key = table.last_pid;
+        let new = Process::new(self.pid(new_key), gone.kind.started_anew(), gone.initial_call.clone());
+        table.live.insert(new_key, new);
+        table.names.values_mut().filter(|named| **named == key).for_each(|named| *named = new_key);
+        Some(table.settle(gone))
     }
 
     /// Gives a process a name; a name that is taken keeps its owner.
@@ -194,12 +230,22 @@ impl Processes {
         self.table().names.keys().cloned().collect()
     }
 
+    /// The registered servers: name, pid and process.
+    pub(super) fn servers(&self) -> Vec<(Atom, Pid, Arc<ServerProcess>)> {
+        let table = self.table();
+        let server = |(name, key): (&Atom, &u64)| match table.live.get(key).map(|process| &process.kind) {
+            Some(Kind::Server(process)) => Some((name.clone(), self.pid(*key), process.clone())),
+            _ => None,
+        };
+        table.names.iter().filter_map(server).collect()
+    }
+
     pub(super) fn pids(&self) -> Vec<Pid> {
         self.table().live.values().map(|process| process.pid.clone()).collect()
     }
 
     pub(super) fn tasks(&self) -> usize {
-        self.table().tasks
+        self.table().tasks.taken()
     }
 
     /// Looks at a living process.
@@ -223,71 +269,63 @@ impl Processes {
         }
     }
 
-    /// Adds a watcher to what it watches; gives it back where there is no such process, or no room.
-    pub(super) fn watch(&self, watcher: Watcher) -> Option<Watcher> {
-        let Some(key) = self.resolve(&watcher.target).and_then(|pid| self.key(&pid)) else { return Some(watcher) };
+    /// Adds a watcher to what it watches.
+    pub(super) fn watch(&self, watcher: &Watcher) -> Bound {
+        let Some(key) = self.resolve(&watcher.target).and_then(|pid| self.key(&pid)) else { return Bound::NoProcess };
         let mut table = self.table();
-        let room = table.watchers < limits::WATCHERS;
-        match table.live.get_mut(&key) {
-            Some(process) if room => {
-                process.watchers.push(watcher);
-                table.watchers += 1;
-                None
-            }
-            _ => Some(watcher),
+        let Table { live, bonds, .. } = &mut *table;
+        let Some(process) = live.get_mut(&key) else { return Bound::NoProcess };
+        let link = watcher.link.id;
+        if !bonds.take(Some(link), 1) {
+            return Bound::TooMany;
         }
+        let again = process.watchers.insert((link, watcher.reference.clone()), watcher.clone());
+        bonds.give_back(Some(link), usize::from(again.is_some()));
+        Bound::Done
     }
 
     /// Takes a watcher back.
     pub(super) fn unwatch(&self, link: u64, target: &Target, reference: &Reference) {
-        let Some(pid) = self.resolve(target) else { return };
-        drop(self.take_watchers_of(&pid, |watcher| watcher.link.id == link && watcher.reference == *reference));
+        let Some(key) = self.resolve(target).and_then(|pid| self.key(&pid)) else { return };
+        let mut table = self.table();
+        let gone = table.live.get_mut(&key).and_then(|process| process.watchers.remove(&(link, reference.clone())));
+        table.bonds.give_back(Some(link), usize::from(gone.is_some()));
     }
 
-    /// Takes out the watchers of one process that `which` means.
-    pub(super) fn take_watchers_of(&self, pid: &Pid, which: impl Fn(&Watcher) -> bool) -> Vec<Watcher> {
-        let Some(key) = self.key(pid) else { return Vec::new() };
+    /// Links a peer's process to one of this node.
+    pub(super) fn link(&self, to: &Pid, linked: Linked) -> Bound {
+        let Some(key) = self.key(to) else { return Bound::NoProcess };
         let mut table = self.table();
-        let Some(process) = table.live.get_mut(&key) else { return Vec::new() };
-        let taken: Vec<_> = process.watchers.extract_if(.., |watcher| which(watcher)).collect();
-        table.watchers -= taken.len();
-        taken
-    }
-
-    /// Takes out all watchers that `which` means.
-    fn take_watchers(&self, which: impl Fn(&Watcher) -> bool) -> Vec<Watcher> {
-        let mut table = self.table();
-        let mut taken = Vec::new();
-        for process in table.live.values_mut() {
-            taken.extend(process.watchers.extract_if(.., |watcher| which(watcher)));
+        let Table { live, bonds, .. } = &mut *table;
+        let Some(process) = live.get_mut(&key) else { return Bound::NoProcess };
+        let link = linked.link.id;
+        if process.linked.contains_key(&linked.pid) {
+            return Bound::Done;
         }
-        table.watchers -= taken.len();
-        taken
-    }
-
-    /// Links a peer's process to one of this node; `false` if there is none, or no room.
-    pub(super) fn link(&self, to: &Pid, linked: Linked) -> bool {
-        let Some(key) = self.key(to) else { return false };
-        let mut table = self.table();
-        let room = table.watchers < limits::WATCHERS;
-        let Some(process) = table.live.get_mut(&key).filter(|_| room) else { return false };
-        if !process.linked.iter().any(|other| other.pid == linked.pid) {
-            process.linked.push(linked);
-            table.watchers += 1;
+        if !bonds.take(Some(link), 1) {
+            return Bound::TooMany;
         }
-        true
+        process.linked.insert(linked.pid.clone(), linked);
+        Bound::Done
     }
 
     /// Takes a link back; whether there was one.
     pub(super) fn unlink(&self, to: &Pid, from: &Pid) -> bool {
         let Some(key) = self.key(to) else { return false };
         let mut table = self.table();
-        let Some(process) = table.live.get_mut(&key) else { return false };
-        let before = process.linked.len();
-        process.linked.retain(|linked| linked.pid != *from);
-        let gone = before - process.linked.len();
-        table.watchers -= gone;
-        gone > 0
+        let gone = table.live.get_mut(&key).and_then(|process| process.linked.remove(from));
+        if let Some(gone) = &gone {
+            table.bonds.give_back(Some(gone.link.id), 1);
+        }
+        gone.is_some()
+    }
+
+    /// Names another group leader of a process.
+    pub(super) fn lead(&self, pid: &Pid, leader: Term) {
+        let Some(key) = self.key(pid) else { return };
+        if let Some(process) = self.table().live.get_mut(&key) {
+            process.group_leader = leader;
+        }
     }
 
     /// Waits for the end of a process of this node; `None` if it does not live.
@@ -325,19 +363,20 @@ impl Processes {
     /// A link is lost: its watchers are forgotten, who waits for its processes is told. Gives the processes of this node
     /// that were linked to one of the peer's.
     pub(super) fn link_lost(&self, link: u64) -> Vec<Pid> {
-        drop(self.take_watchers(|watcher| watcher.link.id == link));
         let mut table = self.table();
         let mut orphans = Vec::new();
         let mut gone = 0;
         for process in table.live.values_mut() {
-            let before = process.linked.len();
-            process.linked.retain(|linked| linked.link.id != link);
-            gone += before - process.linked.len();
-            if before > process.linked.len() {
+            let before = process.watchers.len() + process.linked.len();
+            let linked = process.linked.len();
+            process.watchers.retain(|(of, _), _| *of != link);
+            process.linked.retain(|_, linked| linked.link.id != link);
+            gone += before - process.watchers.len() - process.linked.len();
+            if linked > process.linked.len() {
                 orphans.push(process.pid.clone());
             }
         }
-        table.watchers -= gone;
+        table.bonds.give_back(Some(link), gone);
         for (_, remote) in table.remote.extract_if(|_, remote| remote.link == link) {
             remote.tell.send(atom("noconnection")).unwrap_or_default();
         }
@@ -351,5 +390,41 @@ impl Processes {
                 kill.kill(reason.clone());
             }
         }
+    }
+}
+
+impl Table {
+    /// Takes what a new task takes; nothing if there is not enough of all.
+    fn enter(&mut self, process: &Process) -> bool {
+        let (link, bytes) = process.account;
+        let wanted = [1, bytes, process.watchers.len() + process.linked.len()];
+        let mut shares = [&mut self.tasks, &mut self.arguments, &mut self.bonds];
+        let short = shares.iter_mut().zip(wanted).position(|(share, amount)| !share.take(link, amount));
+        if let Some(short) = short {
+            shares.iter_mut().zip(wanted).take(short).for_each(|(share, amount)| share.give_back(link, amount));
+        }
+        short.is_none()
+    }
+
+    /// Gives back what a process that is gone took.
+    fn settle(&mut self, gone: Process) -> Mourners {
+        let (link, bytes) = gone.account;
+        if matches!(gone.kind, Kind::Task(_)) {
+            self.tasks.give_back(link, 1);
+            self.arguments.give_back(link, bytes);
+        }
+        gone.bonds().into_iter().for_each(|link| self.bonds.give_back(Some(link), 1));
+        Mourners {
+            watchers: gone.watchers.into_values().collect(),
+            linked: gone.linked.into_values().collect(),
+            waiting: gone.waiting,
+        }
+    }
+}
+
+impl Process {
+    /// The links of its monitors and links.
+    fn bonds(&self) -> Vec<u64> {
+        self.watchers.keys().map(|(link, _)| *link).chain(self.linked.values().map(|linked| linked.link.id)).collect()
     }
 }

@@ -1,0 +1,57 @@
+//! System messages to registered servers: what `sys` asks of any OTP process (stdlib, `sys`).
+
+use super::call::{From, reply, take};
+use super::dispatch::Mailbox;
+use super::processes::ServerProcess;
+use super::{Node, pair};
+use crate::term::{Atom, Pid, Term, atom, charlist, list, tuple};
+
+/// A system message.
+pub(super) fn receive(to: &Mailbox<'_>, process: &ServerProcess, (from, request): (&From, &Term)) {
+    let ended = match request.as_tuple() {
+        Some([verb, reason]) if verb.is_atom("terminate") => Some(reason),
+        _ => None,
+    };
+    let answer = match request.as_atom() {
+        // OTP 25 hands out whatever comes, later ones want it tagged.
+        Some("get_state") if from.is_since_26() => pair(Term::OK, process.server.state()),
+        Some("get_state") => process.server.state(),
+        Some("get_status") => status(to.node, &to.pid, process),
+        Some("suspend" | "resume") => Term::OK,
+        _ if ended.is_some() => Term::OK,
+        _ => pair(atom("error"), pair(atom("unknown_system_msg"), request.clone())),
+    };
+    if request.is_atom("suspend") {
+        process.suspend();
+    }
+    reply(to, from, &answer);
+    if request.is_atom("resume") {
+        for (link, message) in process.resume() {
+            take(&Mailbox { node: to.node, link: &link, pid: to.pid.clone() }, process, &message);
+            link.queue.flush();
+        }
+    }
+    if let Some(reason) = ended {
+        to.node.server_ended(&to.pid, reason);
+    }
+}
+
+/// What `sys:get_status` shows of a `gen_server`.
+pub(super) fn status(node: &Node, pid: &Pid, process: &ServerProcess) -> Term {
+    let module = process.server.module();
+    let name = node.0.processes.with(pid, |_, name| name.cloned()).flatten();
+    let name = name.unwrap_or(Atom::from_static(module));
+    let parent = node.whereis(node.0.settings.supervisor).map_or(Term::NIL, Term::from);
+    let state = atom(if process.is_suspended() { "suspended" } else { "running" });
+    let entry = |key: &str, value: Term| pair(charlist(key), value);
+    let data = |entries: Vec<Term>| pair(atom("data"), Term::List(entries));
+    let facts = vec![entry("Status", state.clone()), entry("Parent", parent.clone()), entry("Logged events", list([]))];
+    let header = pair(atom("header"), charlist(&format!("Status for generic server {name}")));
+    let shown = list([header, data(facts), data(vec![entry("State", process.server.state())])]);
+    let dictionary = list([
+        pair(atom("$initial_call"), tuple([atom(module), atom("init"), Term::Int(1)])),
+        pair(atom("$ancestors"), list([atom(node.0.settings.supervisor)])),
+    ]);
+    let parts = list([dictionary, state, parent, list([]), shown]);
+    tuple([atom("status"), Term::from(pid.clone()), pair(atom("module"), atom("gen_server")), parts])
+}
