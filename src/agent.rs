@@ -106,6 +106,8 @@ fn node_settings(config: &Config, shutdown: &Shutdown) -> Settings {
         epmd_port: config.epmd_port,
         dist_port: config.dist_port,
         dist_bind: config.dist_bind,
+        tls: config.tls.clone(),
+        tick_time: config.tick_time,
         peer: config.mission_control.clone(),
         supervisor: "Elixir.Otturnaut.Supervisor",
         application: ("otturnaut", env!("CARGO_PKG_VERSION")),

@@ -8,9 +8,12 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use tracing_subscriber::filter::Targets;
 
+use crate::limits;
+use crate::node::{Tls, TlsError, TlsFiles};
 use crate::secret::Secret;
 use crate::term::Atom;
 
@@ -41,6 +44,10 @@ pub struct Config {
     pub dist_port: Option<u16>,
     /// `OTTURNAUT_DIST_BIND`; all addresses if none.
     pub dist_bind: Option<IpAddr>,
+    /// `OTTURNAUT_DIST_TLS_CERT`, `_KEY` and `_CA`: connections of the cluster go over TLS.
+    pub tls: Option<Tls>,
+    /// `OTTURNAUT_NET_TICKTIME`: what `net_ticktime` is on the BEAM nodes.
+    pub tick_time: Duration,
     /// `ERL_EPMD_PORT`.
     pub epmd_port: u16,
     /// `OTTURNAUT_LOG`.
@@ -119,6 +126,8 @@ impl Config {
             data_dir: env.data_dir(),
             dist_port: env.parsed("OTTURNAUT_DIST_PORT", PORT).map(|port: Port| port.0),
             dist_bind: env.parsed("OTTURNAUT_DIST_BIND", "use an IP address of this machine"),
+            tls: env.tls(),
+            tick_time: env.tick_time(),
             epmd_port: env.parsed("ERL_EPMD_PORT", PORT).unwrap_or(Port(4369)).0,
             log: env.parsed("OTTURNAUT_LOG", LOG).unwrap_or_else(default_log),
             log_format: env.log_format(),
@@ -246,6 +255,45 @@ impl Env<'_> {
         }
     }
 
+    /// Certificate, key and authority: all of them, or none.
+    fn tls(&mut self) -> Option<Tls> {
+        const VARIABLES: [&str; 3] = ["OTTURNAUT_DIST_TLS_CERT", "OTTURNAUT_DIST_TLS_KEY", "OTTURNAUT_DIST_TLS_CA"];
+        let paths = VARIABLES.map(|variable| self.text(variable).map(PathBuf::from));
+        if paths.iter().all(Option::is_none) {
+            return None;
+        }
+        for (variable, _) in VARIABLES.iter().zip(&paths).filter(|(_, path)| path.is_none()) {
+            self.refuse(
+                variable,
+                None,
+                "required where another OTTURNAUT_DIST_TLS_ variable is set: the path of a PEM file",
+            );
+        }
+        let [Some(certificate), Some(key), Some(authority)] = paths else { return None };
+        let [of_certificate, of_key, of_authority] = VARIABLES;
+        match Tls::load(&TlsFiles { certificate, key, authority }) {
+            Ok(tls) => Some(tls),
+            Err(e) => {
+                let (variable, path, why) = match e {
+                    TlsError::Certificate { path, why } => (of_certificate, path, why),
+                    TlsError::Key { path, why } => (of_key, path, why),
+                    TlsError::Authority { path, why } => (of_authority, path, why),
+                };
+                self.refuse(variable, Some(path.display().to_string()), why);
+                None
+            }
+        }
+    }
+
+    fn tick_time(&mut self) -> Duration {
+        const WANTED: &str = "use the seconds of net_ticktime, 4 to 3600, as on the nodes of the cluster";
+        let seconds: u64 = self.parsed("OTTURNAUT_NET_TICKTIME", WANTED).unwrap_or(limits::TICK_TIME.as_secs());
+        if !(4..=3600).contains(&seconds) {
+            self.refuse("OTTURNAUT_NET_TICKTIME", Some(seconds.to_string()), WANTED);
+        }
+        Duration::from_secs(seconds)
+    }
+
     fn url(&mut self, variable: &'static str, default: &str) -> String {
         let value = self.text(variable).unwrap_or_else(|| default.to_owned());
         let url = reqwest::Url::parse(&value).ok();
@@ -366,6 +414,8 @@ mod tests {
             ("OTTURNAUT_DATA_DIR", "relative"),
             ("OTTURNAUT_DIST_PORT", "x"),
             ("OTTURNAUT_DIST_BIND", "localhost"),
+            ("OTTURNAUT_NET_TICKTIME", "3"),
+            ("OTTURNAUT_DIST_TLS_KEY", "/nowhere/key.pem"),
             ("ERL_EPMD_PORT", "-1"),
             ("OTTURNAUT_LOG", "otturnaut=loud"),
             ("OTTURNAUT_LOG_FORMAT", "xml"),

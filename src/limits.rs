@@ -77,17 +77,29 @@ pub const EPMD_LAST_RETRY: Duration = Duration::from_secs(5);
 
 // ---- links ----------------------------------------------------------------------------------------------------------
 
-/// A tick goes out when nothing was written for so long: a quarter of the 60 s of `net_ticktime`, as BEAM nodes do.
-pub const TICK_AFTER: Duration = Duration::from_secs(15);
-
-/// A peer that was silent for so long is gone: what a BEAM node allows at most with its default `net_ticktime`.
-pub const SILENCE: Duration = Duration::from_secs(75);
+/// The `net_ticktime` of BEAM nodes when nothing else is set: in a quarter of it something is written, or a tick goes out; a
+/// peer that was silent for five quarters is gone.
+pub const TICK_TIME: Duration = Duration::from_secs(60);
 
 /// Bytes of streams that wait in a link: enough to keep a fast link busy, little enough for fifty slow ones.
 pub const LINK_STREAM_BYTES: usize = 1024 * 1024;
 
 /// Bytes of replies that wait in a link before it is read no further.
 pub const LINK_REPLY_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of replies that may wait in all, those of calls that ended after the link was read no further among them: beyond that
+/// the link is closed.
+pub const LINK_QUEUE_BYTES: usize = 128 * 1024 * 1024;
+
+/// A frame from this size on is large: it is taken apart beside the other links, and its bytes count in
+/// [`INCOMING_BYTES`]. Calls and messages of Mission Control are far below.
+pub const LARGE_FRAME_BYTES: usize = 2 * 1024 * 1024;
+
+/// Bytes of large frames of all links that have come in part: peers that send much and slowly would fill a server.
+pub const INCOMING_BYTES: usize = 256 * 1024 * 1024;
+
+/// How long a large frame may take to come, and how long one waits for room: 64 MiB over a line of 2 Mbit/s.
+pub const LARGE_FRAME: Duration = Duration::from_mins(5);
 
 // ---- processes ------------------------------------------------------------------------------------------------------
 

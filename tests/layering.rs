@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("build", &["host", "limits", "secret", "apps"]),
     ("deploy", &["host", "limits", "secret", "apps", "watch", "build"]),
     ("api", &["term", "node", "host", "apps", "watch", "build", "deploy", "limits", "secret"]),
-    ("config", &["term", "secret"]),
+    ("config", &["term", "node", "limits", "secret"]),
     ("shutdown", &[]),
     ("telemetry", &["config"]),
     (

@@ -15,6 +15,8 @@ use tokio_util::task::TaskTracker;
 use super::epmd::{Keeper, KeeperError, client};
 use super::handshake::{self, HandshakeError, Local, Peer};
 use super::link::{Link, LinkEnd};
+use super::ticks::Ticks;
+use super::transport::Transport;
 use super::{Node, NodeError, Settings, name};
 use crate::limits;
 use crate::term::Atom;
@@ -164,14 +166,16 @@ impl Node {
 
     /// Serves a link to its end.
     async fn serve_link(&self, stream: TcpStream, peer: Peer) {
-        if let Err(e) = stream.set_nodelay(true) {
+        let transport = Transport::Plain(stream);
+        if let Err(e) = transport.set_nodelay() {
             tracing::debug!(peer = %peer.name, "TCP_NODELAY was not set: {e}");
         }
-        let (link, socket) = Link::new(self.0.links.new_id(), &peer, stream);
+        let ticks = Ticks::of(self.0.settings.tick_time);
+        let link = Link::new(self.0.links.new_id(), &peer, (transport, ticks));
         self.0.links.put(&link);
         tracing::info!(peer = %peer.name, "connected");
         let end = tokio::select! {
-            end = link.run(socket, self) => end,
+            end = link.run(self, &self.0.room) => end,
             () = self.0.stop.cancelled() => LinkEnd::Here,
         };
         link.closed.cancel();

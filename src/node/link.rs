@@ -7,23 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::control::{self, Incoming};
+use super::frames::{self, FrameTooLong};
 use super::handshake::Peer;
+use super::input::{Input, InputError, Room};
 use super::queue::{PASS_THROUGH, Pumped, Queue};
+use super::ticks::Ticks;
+use super::transport::Transport;
 use crate::limits;
 use crate::term::codec::{self, DecodeError, EncodeError};
 use crate::term::{Atom, Term, budget};
-
-/// What a read asks for at least, and at most where much comes.
-const READ_BYTES: usize = 64 * 1024;
-const MOST_READ_BYTES: usize = 1024 * 1024;
 
 /// A connection to a peer.
 pub(super) struct Link {
@@ -33,11 +30,13 @@ pub(super) struct Link {
     pub(super) queue: Queue,
     /// Cancelled when the link is to end.
     pub(super) closed: CancellationToken,
+    transport: Arc<Transport>,
+    ticks: Ticks,
     opened: Instant,
     /// Milliseconds after `opened`.
     last_heard: AtomicU64,
-    /// The reader waits for the peer to take its replies: its silence is this node's doing.
-    paused: AtomicBool,
+    /// Nothing is read, since the peer must take its replies first or there is no room: its silence is this node's doing.
+    paused: Arc<AtomicBool>,
 }
 
 /// Why a link ended.
@@ -47,10 +46,16 @@ pub(super) enum LinkEnd {
     Closed,
     #[error("the connection broke")]
     Io(#[from] std::io::Error),
-    #[error("the peer was silent for {} s", limits::SILENCE.as_secs())]
-    Silent,
-    #[error("a frame of {bytes} bytes, at most {} are taken", limits::FRAME_BYTES)]
-    FrameTooLong { bytes: usize },
+    #[error("the peer was silent for {} s", .0.as_secs())]
+    Silent(Duration),
+    #[error("the peer took nothing for {} s", .0.as_secs())]
+    Stuck(Duration),
+    #[error("more than {} bytes wait for a peer that does not read", limits::LINK_QUEUE_BYTES)]
+    Overrun,
+    #[error(transparent)]
+    Input(#[from] InputError),
+    #[error(transparent)]
+    FrameTooLong(#[from] FrameTooLong),
     #[error("a frame of type {0}, which was not agreed on")]
     FrameType(u8),
     #[error("a term that cannot be taken")]
@@ -67,19 +72,20 @@ pub(super) trait Receiver: Send + Sync + 'static {
 }
 
 impl Link {
-    /// A link over a connection whose handshake is done, and the half to read from.
-    pub(super) fn new(id: u64, peer: &Peer, stream: TcpStream) -> (Arc<Self>, OwnedReadHalf) {
-        let (read, write) = stream.into_split();
-        let link = Self {
+    /// A link over a connection whose handshake is done.
+    pub(super) fn new(id: u64, peer: &Peer, (transport, ticks): (Transport, Ticks)) -> Arc<Self> {
+        let transport = Arc::new(transport);
+        Arc::new(Self {
             id,
             peer: peer.name.clone(),
-            queue: Queue::new(write),
+            queue: Queue::new(transport.clone()),
             closed: CancellationToken::new(),
+            transport,
+            ticks,
             opened: Instant::now(),
             last_heard: AtomicU64::new(0),
-            paused: AtomicBool::new(false),
-        };
-        (Arc::new(link), read)
+            paused: Arc::default(),
+        })
     }
 
     /// Puts in a frame; the reader flushes after each batch, others call [`Link::send_now`].
@@ -94,22 +100,23 @@ impl Link {
         result
     }
 
-    /// Serves the link until it ends.
-    pub(super) async fn run(self: &Arc<Self>, socket: OwnedReadHalf, receiver: &impl Receiver) -> LinkEnd {
+    /// Serves the link until it ends; large frames share `room`.
+    pub(super) async fn run(self: &Arc<Self>, receiver: &impl Receiver, room: &Arc<Room>) -> LinkEnd {
         let end = tokio::select! {
-            end = self.read(socket, receiver) => end,
+            end = self.read(receiver, room) => end,
             end = self.write() => end,
             () = self.closed.cancelled() => LinkEnd::Here,
         };
         // What is written still, as far as the socket takes it at once.
         self.queue.pump();
+        self.transport.close();
         self.closed.cancel();
         self.queue.close();
         end
     }
 
-    async fn read(self: &Arc<Self>, socket: OwnedReadHalf, receiver: &impl Receiver) -> LinkEnd {
-        let mut input = Input { socket, buffer: BytesMut::new(), ask: READ_BYTES };
+    async fn read(self: &Arc<Self>, receiver: &impl Receiver, room: &Arc<Room>) -> LinkEnd {
+        let mut input = Input::new(self.id, self.transport.clone(), (room.clone(), self.paused.clone()));
         loop {
             if self.queue.is_crowded() {
                 self.paused.store(true, Ordering::Relaxed);
@@ -119,7 +126,11 @@ impl Link {
             }
             let read = input.read().await;
             self.heard();
-            let result = read.and_then(|()| self.take_frames(&mut input.buffer, receiver));
+            let result = match read {
+                Ok(0) => Err(LinkEnd::Closed),
+                Ok(_) => self.take_frames(input.buffer(), receiver),
+                Err(e) => Err(e.into()),
+            };
             self.queue.flush();
             if let Err(end) = result {
                 return end;
@@ -130,18 +141,12 @@ impl Link {
 
     /// Takes all whole frames out of the buffer.
     fn take_frames(self: &Arc<Self>, buffer: &mut BytesMut, receiver: &impl Receiver) -> Result<(), LinkEnd> {
-        while let Some(head) = buffer.first_chunk::<4>() {
-            let length = u32::from_be_bytes(*head);
-            let bytes = usize::try_from(length).unwrap_or(usize::MAX);
-            if bytes > limits::FRAME_BYTES {
-                return Err(LinkEnd::FrameTooLong { bytes });
-            }
-            if buffer.len() < 4 + bytes {
-                break;
-            }
-            buffer.advance(4);
-            if bytes > 0 {
-                receiver.receive(self, parse(&buffer.split_to(bytes).freeze())?);
+        while let Some(frame) = frames::take(buffer)? {
+            if frame.len() > limits::LARGE_FRAME_BYTES {
+                // Its terms may be many: other links are served by another thread meanwhile.
+                tokio::task::block_in_place(|| parse(&frame).map(|incoming| receiver.receive(self, incoming)))?;
+            } else {
+                receiver.receive(self, parse(&frame)?);
             }
         }
         Ok(())
@@ -158,7 +163,7 @@ impl Link {
     }
 
     async fn write(&self) -> LinkEnd {
-        let mut ticks = interval(limits::TICK_AFTER / 4);
+        let mut ticks = interval(self.ticks.after() / 4);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut full = false;
         loop {
@@ -170,55 +175,28 @@ impl Link {
                     }
                 }
                 _ = ticks.tick() => {
-                    if self.silence() > limits::SILENCE && !self.paused.load(Ordering::Relaxed) {
-                        return LinkEnd::Silent;
+                    let silence = self.ticks.silence();
+                    if self.silence() > silence && !self.paused.load(Ordering::Relaxed) {
+                        return LinkEnd::Silent(silence);
                     }
-                    self.queue.tick();
+                    if self.queue.stalled() > silence {
+                        return LinkEnd::Stuck(silence);
+                    }
+                    self.queue.tick(self.ticks.after());
                 }
             }
             match self.queue.pump() {
                 Pumped::Empty => full = false,
                 Pumped::Full => full = true,
                 Pumped::Broken => return LinkEnd::Closed,
+                Pumped::Overrun => return LinkEnd::Overrun,
             }
         }
     }
 }
 
-/// The incoming side of a link.
-struct Input {
-    socket: OwnedReadHalf,
-    buffer: BytesMut,
-    /// Bytes that the next read asks for.
-    ask: usize,
-}
-
-impl Input {
-    /// Waits for something, and reads it.
-    async fn read(&mut self) -> Result<(), LinkEnd> {
-        self.buffer.reserve(self.ask);
-        let read = self.socket.read_buf(&mut self.buffer).await?;
-        self.took(read)
-    }
-
-    /// Asks for more where there was more than asked for.
-    fn took(&mut self, read: usize) -> Result<(), LinkEnd> {
-        let full = self.buffer.len() == self.buffer.capacity();
-        self.ask = if full { self.ask * 2 } else { read.next_power_of_two() };
-        self.ask = self.ask.clamp(READ_BYTES, MOST_READ_BYTES);
-        if read == 0 { Err(LinkEnd::Closed) } else { Ok(()) }
-    }
-
-    /// A large frame came and went: its memory goes too.
-    fn give_back(&mut self) {
-        if self.buffer.is_empty() && self.buffer.capacity() > MOST_READ_BYTES {
-            self.buffer = BytesMut::new();
-        }
-    }
-}
-
 /// A frame's content: the budget first, then the terms.
-fn parse(frame: &Bytes) -> Result<Incoming, LinkEnd> {
+pub(super) fn parse(frame: &Bytes) -> Result<Incoming, LinkEnd> {
     let Some((kind, rest)) = frame.split_first() else { return Ok(Incoming::Nothing) };
     if *kind != PASS_THROUGH {
         return Err(LinkEnd::FrameType(*kind));
@@ -243,12 +221,11 @@ fn parse(frame: &Bytes) -> Result<Incoming, LinkEnd> {
 mod tests {
     use std::sync::Mutex;
 
-    use tokio::io::AsyncWriteExt;
-    use tokio::net::TcpListener;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
     use tokio::time::timeout;
 
     use super::*;
-    use crate::limits;
 
     /// Keeps what it is given.
     #[derive(Default)]
@@ -261,26 +238,25 @@ mod tests {
     }
 
     /// A link, and the other end of its connection.
-    async fn linked() -> (Arc<Link>, OwnedReadHalf, TcpStream) {
+    async fn linked() -> (Arc<Link>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (near, _) = listener.accept().await.unwrap();
         let peer = Peer { name: Atom::from_static("peer@h"), flags: 0, creation: 1 };
-        let (link, socket) = Link::new(1, &peer, near);
-        (link, socket, far)
+        (Link::new(1, &peer, (Transport::Plain(near), Ticks::default())), far)
     }
 
     /// What a link ends with after the peer sent these bytes.
     async fn end_after(bytes: &[u8]) -> LinkEnd {
-        let (link, socket, mut far) = linked().await;
+        let (link, mut far) = linked().await;
         far.write_all(bytes).await.unwrap();
         let kept = Kept::default();
-        timeout(Duration::from_secs(5), link.run(socket, &kept)).await.expect("the link ends")
+        timeout(Duration::from_secs(5), link.run(&kept, &Arc::default())).await.expect("the link ends")
     }
 
     #[tokio::test]
     async fn frames_that_cannot_be_taken_end_the_link_with_their_reason() {
-        assert!(matches!(end_after(&[0xff; 8]).await, LinkEnd::FrameTooLong { .. }));
+        assert!(matches!(end_after(&[0xff; 8]).await, LinkEnd::FrameTooLong(_)));
         assert!(matches!(end_after(&[0, 0, 0, 2, 131, 68]).await, LinkEnd::FrameType(131)));
         assert!(matches!(end_after(&[0, 0, 0, 3, 112, 131, 80]).await, LinkEnd::Term(_)));
         // A bomb: a list of four billion elements.
@@ -293,26 +269,26 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_unknown_is_passed_on_and_the_link_goes_on() {
-        let (link, socket, mut far) = linked().await;
+        let (link, mut far) = linked().await;
         // A tick, {99}, in two pieces, then the end of the connection.
         far.write_all(&[0, 0, 0, 0, 0, 0, 0, 6, 112, 131]).await.unwrap();
         far.write_all(&[104, 1, 97, 99]).await.unwrap();
         far.shutdown().await.unwrap();
         let kept = Kept::default();
-        let end = timeout(Duration::from_secs(5), link.run(socket, &kept)).await.unwrap();
+        let end = timeout(Duration::from_secs(5), link.run(&kept, &Arc::default())).await.unwrap();
         assert!(matches!(end, LinkEnd::Closed));
         assert_eq!(*kept.0.lock().unwrap(), [Incoming::Unknown(99)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_peer_hears_ticks_and_is_dropped_in_the_end() {
-        let (link, socket, mut far) = linked().await;
+        let (link, mut far) = linked().await;
         let began = Instant::now();
         let kept = Kept::default();
-        let end = link.run(socket, &kept).await;
-        assert!(matches!(end, LinkEnd::Silent), "{end}");
+        let end = link.run(&kept, &Arc::default()).await;
+        assert!(matches!(end, LinkEnd::Silent(_)), "{end}");
         let after = began.elapsed();
-        assert!(after >= limits::SILENCE && after < limits::SILENCE + limits::TICK_AFTER, "{after:?}");
+        assert!(after >= link.ticks.silence() && after < link.ticks.silence() + link.ticks.after(), "{after:?}");
         drop(link);
         let mut heard = Vec::new();
         far.read_to_end(&mut heard).await.unwrap();
@@ -322,7 +298,7 @@ mod tests {
 
     #[tokio::test]
     async fn replies_go_before_a_stream_that_waits() {
-        let (link, socket, mut far) = linked().await;
+        let (link, mut far) = linked().await;
         let (kept, message) = (Kept::default(), Term::Binary(vec![7; 64 * 1024].into()));
         let control = Term::Tuple(vec![Term::Int(99)]);
         let sender = async {
@@ -354,10 +330,11 @@ mod tests {
                 }
             }
         };
+        let room = Arc::default();
         let before = tokio::select! {
             bytes = reader => bytes,
             () = async { sender.await; std::future::pending().await } => 0,
-            end = link.run(socket, &kept) => panic!("the link ended: {end}"),
+            end = link.run(&kept, &room) => panic!("the link ended: {end}"),
         };
         assert!(before < 400 * 64 * 1024, "the reply came after the whole stream");
     }

@@ -19,9 +19,11 @@ mod dispatch;
 mod epmd;
 mod exits;
 mod flags;
+mod frames;
 mod function;
 mod gen_server;
 mod handshake;
+mod input;
 mod kernel;
 mod link;
 mod links;
@@ -34,11 +36,15 @@ mod rpc;
 mod share;
 mod supervisor;
 mod sys;
+mod ticks;
+mod tls;
+mod transport;
 
 pub use burst::Burst;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
 pub use gen_server::GenServer;
 pub use raise::Raise;
+pub use tls::{Tls, TlsError, TlsFiles};
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -51,6 +57,7 @@ use tokio_util::task::TaskTracker;
 
 use self::connect::{FailureLog, Handshakes, Listener};
 use self::control::Target;
+use self::input::Room;
 use self::links::Links;
 use self::processes::{Kill, Kind, Process, Processes, ServerProcess};
 use self::supervisor::Supervisor;
@@ -70,6 +77,10 @@ pub struct Settings {
     pub dist_port: Option<u16>,
     /// Address of the distribution listener; all if none.
     pub dist_bind: Option<IpAddr>,
+    /// Connections go over TLS, if it is given.
+    pub tls: Option<Tls>,
+    /// `net_ticktime`, which all nodes of a cluster must agree on.
+    pub tick_time: Duration,
     /// The node to connect to and stay connected with.
     pub peer: Option<Atom>,
     /// The name of the process that starts the registered servers anew when they end.
@@ -132,6 +143,8 @@ struct Inner {
     tasks: TaskTracker,
     failures: FailureLog,
     handshakes: Handshakes,
+    /// Memory for large frames.
+    room: Arc<Room>,
     /// No new work is taken.
     closing: CancellationToken,
     /// Links and listeners end.
@@ -161,6 +174,7 @@ impl Registered {
             tasks,
             failures: FailureLog::default(),
             handshakes: Handshakes::default(),
+            room: Arc::default(),
             closing: CancellationToken::new(),
             stop,
             settings,

@@ -6,13 +6,14 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Gone;
+use super::transport::Transport;
 use crate::limits;
 use crate::term::Term;
 use crate::term::codec::{self, EncodeError};
@@ -32,10 +33,12 @@ pub(super) enum Pumped {
     Full,
     /// The socket is broken.
     Broken,
+    /// More waits than may.
+    Overrun,
 }
 
 pub(super) struct Queue {
-    socket: OwnedWriteHalf,
+    transport: Arc<Transport>,
     pending: Mutex<Pending>,
     /// Something is left to be written.
     left: Notify,
@@ -53,11 +56,13 @@ struct Pending {
     streams: VecDeque<Vec<u8>>,
     stream_bytes: usize,
     last_written: Instant,
+    /// Since when the socket takes nothing of what is to be written.
+    stalled: Option<Instant>,
     closed: bool,
 }
 
 impl Queue {
-    pub(super) fn new(socket: OwnedWriteHalf) -> Self {
+    pub(super) fn new(transport: Arc<Transport>) -> Self {
         let pending = Pending {
             current: Vec::new(),
             written: 0,
@@ -65,9 +70,10 @@ impl Queue {
             streams: VecDeque::new(),
             stream_bytes: 0,
             last_written: Instant::now(),
+            stalled: None,
             closed: false,
         };
-        Self { socket, pending: Mutex::new(pending), left: Notify::new(), room: Notify::new() }
+        Self { transport, pending: Mutex::new(pending), left: Notify::new(), room: Notify::new() }
     }
 
     /// Puts in a frame that goes before streams; [`Queue::flush`] writes it.
@@ -76,9 +82,9 @@ impl Queue {
     }
 
     /// Puts in a tick if nothing was written for a while.
-    pub(super) fn tick(&self) {
+    pub(super) fn tick(&self, after: Duration) {
         let mut pending = self.pending();
-        if pending.last_written.elapsed() >= limits::TICK_AFTER && pending.is_empty() {
+        if pending.last_written.elapsed() >= after && pending.is_empty() {
             pending.urgent.extend([0; 4]);
         }
     }
@@ -118,6 +124,11 @@ impl Queue {
         }
     }
 
+    /// For how long the socket took nothing of what is to be written.
+    pub(super) fn stalled(&self) -> Duration {
+        self.pending().stalled.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
     /// Waits until something is left to be written.
     pub(super) async fn left(&self) {
         self.left.notified().await;
@@ -125,7 +136,7 @@ impl Queue {
 
     /// Waits until the socket takes more.
     pub(super) async fn writable(&self) -> std::io::Result<()> {
-        self.socket.writable().await
+        self.transport.writable().await
     }
 
     /// Whether replies pile up.
@@ -155,20 +166,28 @@ impl Queue {
     /// Writes until all is written or the socket takes no more.
     pub(super) fn pump(&self) -> Pumped {
         let mut pending = self.pending();
-        loop {
+        let end = loop {
             if pending.written == pending.current.len() && !self.next(&mut pending) {
-                return Pumped::Empty;
+                break self.transport.try_flush();
             }
             let rest = pending.current.get(pending.written..).unwrap_or_default();
-            match self.socket.try_write(rest) {
+            match self.transport.try_write(rest) {
                 Ok(written) => {
                     pending.written += written;
                     pending.last_written = Instant::now();
+                    pending.stalled = None;
                 }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return Pumped::Full,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Pumped::Broken,
+                Err(e) => break Err(e),
             }
+        };
+        match end {
+            Ok(()) => Pumped::Empty,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                pending.stalled.get_or_insert_with(Instant::now);
+                if pending.replies() > limits::LINK_QUEUE_BYTES { Pumped::Overrun } else { Pumped::Full }
+            }
+            Err(_) => Pumped::Broken,
         }
     }
 
@@ -197,6 +216,11 @@ impl Queue {
 }
 
 impl Pending {
+    /// Bytes of replies that wait, and of what is being written.
+    fn replies(&self) -> usize {
+        self.urgent.len() + self.current.len() - self.written
+    }
+
     fn is_empty(&self) -> bool {
         self.written == self.current.len() && self.urgent.is_empty() && self.streams.is_empty()
     }

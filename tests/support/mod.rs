@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use otturnaut::limits;
 use otturnaut::node::{Context, GenServer, Module, Modules, Node, Raise, Settings};
 use otturnaut::secret::Secret;
 use otturnaut::term::{Atom, Pid, Term, atom, binary, tuple};
@@ -41,6 +42,8 @@ pub fn settings(epmd_port: u16) -> Settings {
         epmd_port,
         dist_port: None,
         dist_bind: Some("127.0.0.1".parse().unwrap()),
+        tls: None,
+        tick_time: limits::TICK_TIME,
         peer: None,
         supervisor: "Elixir.Trial.Supervisor",
         application: ("otturnaut", "0.0.0"),

@@ -1,7 +1,6 @@
 //! `application`, `init`, `net_kernel`, `sys` and Elixir's `System`.
 
 use super::{answer, badarg};
-use crate::limits;
 use crate::node::processes::ServerProcess;
 use crate::node::{CallResult, Context, Module, Raise, call, pair};
 use crate::term::{Pid, Term, atom, binary, charlist, list, tuple};
@@ -26,8 +25,8 @@ pub(super) fn init() -> Module {
 }
 
 pub(super) fn net_kernel() -> Module {
-    let seconds = || Term::from(limits::TICK_AFTER.as_secs() * 4);
-    Module::new("net_kernel").immediate("get_net_ticktime", 0..=0, move |_, _| Ok(seconds()))
+    Module::new("net_kernel")
+        .immediate("get_net_ticktime", 0..=0, |context, _| answer(context.node.0.settings.tick_time.as_secs()))
 }
 
 pub(super) fn sys() -> Module {

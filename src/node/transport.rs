@@ -1,0 +1,162 @@
+//! The bytes of a link: over TCP as they are, or over TLS. Nothing here blocks; who reads and who writes share it.
+
+use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+use rustls::Connection;
+use tokio::net::TcpStream;
+
+/// A connection whose handshakes are done.
+pub(super) enum Transport {
+    Plain(TcpStream),
+    Tls(Box<Session>),
+}
+
+/// A connection over TLS.
+pub(super) struct Session {
+    stream: TcpStream,
+    tls: Mutex<Connection>,
+}
+
+impl Transport {
+    /// Over TLS whose handshake is done.
+    pub(super) fn tls(stream: TcpStream, connection: Connection) -> Self {
+        Self::Tls(Box::new(Session { stream, tls: Mutex::new(connection) }))
+    }
+
+    fn stream(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(session) => &session.stream,
+        }
+    }
+
+    /// Sends small frames at once: whoever waits for an answer waits for nothing else.
+    pub(super) fn set_nodelay(&self) -> io::Result<()> {
+        self.stream().set_nodelay(true)
+    }
+
+    /// Waits for something and reads it, into the room that `buffer` has; 0 bytes at the end of the connection.
+    pub(super) async fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        loop {
+            match self.try_read(buffer) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => self.stream().readable().await?,
+                read => return read,
+            }
+        }
+    }
+
+    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.try_read_buf(buffer),
+            Self::Tls(session) => session.try_read(buffer),
+        }
+    }
+
+    /// Writes what the socket takes now; `WouldBlock` if that is nothing.
+    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.try_write(bytes),
+            Self::Tls(session) => session.try_write(bytes),
+        }
+    }
+
+    /// Writes what TLS still holds of bytes that were written; `WouldBlock` if some of it is left.
+    pub(super) fn try_flush(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(session) => session.flush(&mut session.tls()),
+        }
+    }
+
+    /// Waits until the socket takes more.
+    pub(super) async fn writable(&self) -> io::Result<()> {
+        self.stream().writable().await
+    }
+
+    /// Says the end of the connection, as far as the socket takes it at once.
+    pub(super) fn close(&self) {
+        if let Self::Tls(session) = self {
+            let mut tls = session.tls();
+            tls.send_close_notify();
+            // The peer sees the end of the connection in any case.
+            session.flush(&mut tls).unwrap_or_default();
+        }
+    }
+}
+
+impl Session {
+    fn tls(&self) -> MutexGuard<'_, Connection> {
+        self.tls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        let mut tls = self.tls();
+        loop {
+            match take_plaintext(&mut tls, buffer) {
+                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                // The connection ended without a goodbye, as TCP connections do.
+                Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(0),
+                taken => return taken,
+            }
+            if tls.read_tls(&mut Socket(&self.stream))? == 0 {
+                return Ok(0);
+            }
+            let processed = tls.process_new_packets();
+            // Answers of the protocol itself, and what tells the peer of an error.
+            match self.flush(&mut tls) {
+                Err(e) if e.kind() != ErrorKind::WouldBlock => return Err(e),
+                _ => {}
+            }
+            processed.map_err(|e| io::Error::new(ErrorKind::InvalidData, e))?;
+        }
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut tls = self.tls();
+        self.flush(&mut tls)?;
+        let written = tls.writer().write(bytes)?;
+        match self.flush(&mut tls) {
+            Err(e) if e.kind() != ErrorKind::WouldBlock => Err(e),
+            _ => Ok(written),
+        }
+    }
+
+    fn flush(&self, tls: &mut Connection) -> io::Result<()> {
+        while tls.wants_write() {
+            tls.write_tls(&mut Socket(&self.stream))?;
+        }
+        Ok(())
+    }
+}
+
+/// Moves what was decrypted into the room that `buffer` has.
+fn take_plaintext(tls: &mut Connection, buffer: &mut BytesMut) -> io::Result<usize> {
+    let mut reader = tls.reader();
+    let room = buffer.capacity() - buffer.len();
+    let decrypted = reader.fill_buf()?;
+    let taken = decrypted.len().min(room);
+    buffer.extend_from_slice(decrypted.get(..taken).unwrap_or_default());
+    reader.consume(taken);
+    Ok(taken)
+}
+
+/// A socket that never blocks, for what knows no other streams.
+struct Socket<'a>(&'a TcpStream);
+
+impl Read for Socket<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(bytes)
+    }
+}
+
+impl Write for Socket<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
