@@ -39,7 +39,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `OTTURNAUT_DIST_PORT`; any if none.
     pub dist_port: Option<u16>,
-    /// `OTTURNAUT_DIST_BIND`; all addresses if none.
+    /// `OTTURNAUT_DIST_BIND`; all addresses, of IPv4 and IPv6, if none.
     pub dist_bind: Option<IpAddr>,
     /// `ERL_EPMD_PORT`.
     pub epmd_port: u16,
@@ -190,11 +190,15 @@ impl Env<'_> {
             None if long == Some(true) => format!("{value}@{own}"),
             None => format!("{value}@{}", own.split('.').next().unwrap_or("localhost")),
         };
-        let problem = match (name_problem(&full), long, full.contains('.')) {
+        // As BEAM nodes see it: an address of IPv6 is a long name too.
+        let is_long = full.split_once('@').is_some_and(|(_, host)| host.contains(['.', ':']));
+        let problem = match (name_problem(&full), long, is_long) {
             (Some(problem), ..) => Some(format!("{problem}; {NODE}")),
-            (None, Some(true), false) => Some("long names (RELEASE_DISTRIBUTION=name) need a host with a dot".into()),
+            (None, Some(true), false) => {
+                Some("long names (RELEASE_DISTRIBUTION=name) need an address or a host with a dot".into())
+            }
             (None, Some(false), true) => {
-                Some("short names (RELEASE_DISTRIBUTION=sname) need a host without a dot".into())
+                Some("short names (RELEASE_DISTRIBUTION=sname) need a host without a dot, and no address".into())
             }
             _ => None,
         };
@@ -301,6 +305,7 @@ fn name_problem(full: &str) -> Option<&'static str> {
         None => Some("it has no host"),
         Some((_, host)) if host.contains('@') => Some("it has more than one @"),
         Some(("", _) | (_, "")) => Some("its name or its host is empty"),
+        Some((_, host)) if host.contains(['[', ']']) => Some("an address of IPv6 stands without brackets, as n@::1"),
         _ if full.len() > 255 => Some("it is too long"),
         _ if full.chars().any(|c| c.is_control() || c.is_whitespace()) => {
             Some("it holds a blank or a control character")
@@ -337,6 +342,27 @@ mod tests {
         assert_eq!(config.mission_control.unwrap(), "mission_control@10.0.0.1");
         let config = read(&[("MISSION_CONTROL_HOST", "mc@10.0.0.1")]).unwrap();
         assert_eq!(config.mission_control.unwrap(), "mc@10.0.0.1");
+    }
+
+    #[test]
+    fn an_address_of_ipv6_is_a_host_and_makes_a_long_name() {
+        for distribution in ["", "name"] {
+            let variables = [("RELEASE_NODE", "n@::1"), ("RELEASE_DISTRIBUTION", distribution)];
+            assert_eq!(read(&variables).unwrap().node, "n@::1");
+        }
+        assert!(read(&[("RELEASE_NODE", "n@::1"), ("RELEASE_DISTRIBUTION", "sname")]).is_err());
+        assert!(read(&[("RELEASE_NODE", "n@[::1]")]).unwrap_err().contains("without brackets"));
+        for (value, full) in [("::1", "mission_control@::1"), ("mc@2001:db8::1", "mc@2001:db8::1")] {
+            assert_eq!(read(&[("MISSION_CONTROL_HOST", value)]).unwrap().mission_control.unwrap(), full);
+        }
+        let bind = read(&[("OTTURNAUT_DIST_BIND", "::1")]).unwrap().dist_bind;
+        assert_eq!(bind, Some(std::net::Ipv6Addr::LOCALHOST.into()));
+    }
+
+    #[test]
+    fn a_dot_before_the_at_makes_no_long_name() {
+        assert!(read(&[("RELEASE_NODE", "a.b@host"), ("RELEASE_DISTRIBUTION", "sname")]).is_ok());
+        assert!(read(&[("RELEASE_NODE", "a.b@host"), ("RELEASE_DISTRIBUTION", "name")]).is_err());
     }
 
     #[test]
