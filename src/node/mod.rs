@@ -25,12 +25,14 @@ mod handshake;
 mod kernel;
 mod link;
 mod links;
+mod listen;
 mod name;
 mod processes;
 mod queue;
 mod raise;
 mod rex;
 mod rpc;
+mod seats;
 
 pub use burst::Burst;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
@@ -46,10 +48,12 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connect::{FailureLog, Handshakes, Listener};
+use self::connect::{FailureLog, Listener};
 use self::control::Target;
 use self::links::Links;
 use self::processes::{Kill, Kind, Process, Processes};
+use self::seats::Seats;
+use crate::limits;
 use crate::secret::Secret;
 use crate::term::{Atom, Pid, Reference, Term, atom, tuple};
 
@@ -127,7 +131,7 @@ struct Inner {
     net_kernel: Pid,
     tasks: TaskTracker,
     failures: FailureLog,
-    handshakes: Handshakes,
+    handshakes: Seats,
     /// No new work is taken.
     closing: CancellationToken,
     /// Links and listeners end.
@@ -158,7 +162,7 @@ impl Registered {
             net_kernel: net_kernel.clone(),
             tasks,
             failures: FailureLog::default(),
-            handshakes: Handshakes::default(),
+            handshakes: Seats::new(limits::HANDSHAKES),
             closing: CancellationToken::new(),
             stop,
             settings,
@@ -182,7 +186,7 @@ impl Node {
     /// See [`NodeError`].
     pub async fn register(settings: Settings) -> Result<Registered, NodeError> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let listener = Listener::open(&settings).await?;
+        let listener = Listener::open(&settings)?;
         let creation = listener.register(&settings, &tasks, &stop).await?;
         Ok(Registered { settings, listener, creation, tasks, stop })
     }
