@@ -32,6 +32,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         state: state.clone(),
         ports: ports.clone(),
     });
+    if config.tls.is_none() {
+        tracing::warn!(
+            "the cluster's connections are not encrypted, and the cookie protects only their start: keep them within a \
+             private network, or set OTTURNAUT_DIST_TLS_CERT, _KEY and _CA"
+        );
+    }
     // The name first: whoever has it owns what carries it.
     let registered = Node::register(node_settings(&config, &shutdown)).await?;
     recover(&engine, &tasks).await;

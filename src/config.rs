@@ -42,7 +42,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `OTTURNAUT_DIST_PORT`; any if none.
     pub dist_port: Option<u16>,
-    /// `OTTURNAUT_DIST_BIND`; all addresses if none.
+    /// `OTTURNAUT_DIST_BIND`; all addresses, of IPv4 and IPv6, if none.
     pub dist_bind: Option<IpAddr>,
     /// `OTTURNAUT_DIST_TLS_CERT`, `_KEY` and `_CA`: connections of the cluster go over TLS.
     pub tls: Option<Tls>,
@@ -199,11 +199,15 @@ impl Env<'_> {
             None if long == Some(true) => format!("{value}@{own}"),
             None => format!("{value}@{}", own.split('.').next().unwrap_or("localhost")),
         };
-        let problem = match (name_problem(&full), long, full.contains('.')) {
+        // As BEAM nodes see it: an address of IPv6 is a long name too.
+        let is_long = full.split_once('@').is_some_and(|(_, host)| host.contains(['.', ':']));
+        let problem = match (name_problem(&full), long, is_long) {
             (Some(problem), ..) => Some(format!("{problem}; {NODE}")),
-            (None, Some(true), false) => Some("long names (RELEASE_DISTRIBUTION=name) need a host with a dot".into()),
+            (None, Some(true), false) => {
+                Some("long names (RELEASE_DISTRIBUTION=name) need an address or a host with a dot".into())
+            }
             (None, Some(false), true) => {
-                Some("short names (RELEASE_DISTRIBUTION=sname) need a host without a dot".into())
+                Some("short names (RELEASE_DISTRIBUTION=sname) need a host without a dot, and no address".into())
             }
             _ => None,
         };
@@ -349,6 +353,7 @@ fn name_problem(full: &str) -> Option<&'static str> {
         None => Some("it has no host"),
         Some((_, host)) if host.contains('@') => Some("it has more than one @"),
         Some(("", _) | (_, "")) => Some("its name or its host is empty"),
+        Some((_, host)) if host.contains(['[', ']']) => Some("an address of IPv6 stands without brackets, as n@::1"),
         _ if full.len() > 255 => Some("it is too long"),
         _ if full.chars().any(|c| c.is_control() || c.is_whitespace()) => {
             Some("it holds a blank or a control character")
@@ -388,6 +393,27 @@ mod tests {
     }
 
     #[test]
+    fn an_address_of_ipv6_is_a_host_and_makes_a_long_name() {
+        for distribution in ["", "name"] {
+            let variables = [("RELEASE_NODE", "n@::1"), ("RELEASE_DISTRIBUTION", distribution)];
+            assert_eq!(read(&variables).unwrap().node, "n@::1");
+        }
+        assert!(read(&[("RELEASE_NODE", "n@::1"), ("RELEASE_DISTRIBUTION", "sname")]).is_err());
+        assert!(read(&[("RELEASE_NODE", "n@[::1]")]).unwrap_err().contains("without brackets"));
+        for (value, full) in [("::1", "mission_control@::1"), ("mc@2001:db8::1", "mc@2001:db8::1")] {
+            assert_eq!(read(&[("MISSION_CONTROL_HOST", value)]).unwrap().mission_control.unwrap(), full);
+        }
+        let bind = read(&[("OTTURNAUT_DIST_BIND", "::1")]).unwrap().dist_bind;
+        assert_eq!(bind, Some(std::net::Ipv6Addr::LOCALHOST.into()));
+    }
+
+    #[test]
+    fn a_dot_before_the_at_makes_no_long_name() {
+        assert!(read(&[("RELEASE_NODE", "a.b@host"), ("RELEASE_DISTRIBUTION", "sname")]).is_ok());
+        assert!(read(&[("RELEASE_NODE", "a.b@host"), ("RELEASE_DISTRIBUTION", "name")]).is_err());
+    }
+
+    #[test]
     fn everything_wrong_is_said_at_once_with_its_value_and_what_is_right() {
         let error =
             read(&[("RELEASE_NODE", "a@b@c"), ("OTTURNAUT_PORT_RANGE", "9-1"), ("OTTURNAUT_LOG_FORMAT", "xml")]);
@@ -395,6 +421,27 @@ mod tests {
         assert_eq!(error.lines().count(), 3, "{error}");
         assert!(error.contains("RELEASE_NODE is \"a@b@c\": it has more than one @; use name@host"), "{error}");
         assert!(error.contains("OTTURNAUT_PORT_RANGE is \"9-1\": use LOW-HIGH"), "{error}");
+    }
+
+    #[test]
+    fn tls_needs_all_three_files_and_each_that_is_wrong_is_named() {
+        let one = read(&[("OTTURNAUT_DIST_TLS_KEY", "/nowhere/key.pem")]).unwrap_err();
+        assert!(one.contains("OTTURNAUT_DIST_TLS_CERT: required") && one.contains("OTTURNAUT_DIST_TLS_CA: required"));
+        let dir = tempfile::tempdir().unwrap();
+        let no_pem = dir.path().join("no.pem");
+        std::fs::File::create(&no_pem).unwrap();
+        let no_pem = no_pem.to_str().unwrap();
+        let files = |certificate| {
+            read(&[
+                ("OTTURNAUT_DIST_TLS_CERT", certificate),
+                ("OTTURNAUT_DIST_TLS_KEY", "/nowhere/key.pem"),
+                ("OTTURNAUT_DIST_TLS_CA", no_pem),
+            ])
+        };
+        let missing = files("/nowhere/cert.pem").unwrap_err();
+        assert!(missing.contains("OTTURNAUT_DIST_TLS_CERT is \"/nowhere/cert.pem\": it cannot be read"), "{missing}");
+        let empty = files(no_pem).unwrap_err();
+        assert!(empty.contains("it holds no certificate in PEM"), "{empty}");
     }
 
     #[test]
@@ -415,7 +462,6 @@ mod tests {
             ("OTTURNAUT_DIST_PORT", "x"),
             ("OTTURNAUT_DIST_BIND", "localhost"),
             ("OTTURNAUT_NET_TICKTIME", "3"),
-            ("OTTURNAUT_DIST_TLS_KEY", "/nowhere/key.pem"),
             ("ERL_EPMD_PORT", "-1"),
             ("OTTURNAUT_LOG", "otturnaut=loud"),
             ("OTTURNAUT_LOG_FORMAT", "xml"),

@@ -66,8 +66,11 @@ pub const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 /// Time for one request to EPMD and for one request to ours: it is on this machine or one hop away.
 pub const EPMD_REQUEST: Duration = Duration::from_secs(5);
 
-/// Connections that our EPMD holds: each registered node keeps one.
-pub const EPMD_CONNECTIONS: usize = 256;
+/// Requests to our EPMD at once, as strangers may make them: each holds a socket and a few hundred bytes.
+pub const EPMD_REQUESTS: usize = 256;
+
+/// Nodes that our EPMD registers, each of this machine: a server runs a few, each with a connection and some kilobytes.
+pub const EPMD_NODES: usize = 1024;
 
 /// First pause before registering again at an EPMD that went away: a restart of it takes some milliseconds.
 pub const EPMD_FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -118,14 +121,26 @@ pub const SUSPENDED_MESSAGES: usize = 1_000;
 
 // ---- connections ----------------------------------------------------------------------------------------------------
 
-/// Handshakes at once: strangers hold a socket and a few hundred bytes each, for the time of a handshake at most.
-pub const HANDSHAKES: usize = 64;
+/// Handshakes at once that wait for a name, and as many that sent one: strangers hold a socket and a few kilobytes each,
+/// for the time of a handshake at most. A flood must bring so many in the milliseconds that an honest peer from the same
+/// address needs.
+pub const HANDSHAKES: usize = 256;
+
+/// Links at once: a cluster where each node knows each is long unusable then, and a link that waits costs some 100 KiB.
+/// Handshakes under way when the last place is taken may still exceed it.
+pub const LINKS: usize = 1024;
+
+/// Connections that wait to be accepted: what the system gives at most by default.
+pub const ACCEPT_BACKLOG: i32 = 4096;
 
 /// Pause after the system refused to hand out a connection (no file descriptors, no memory).
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A stranger's failures are logged once in so long.
 pub const FAILURE_LOG: Duration = Duration::from_secs(60);
+
+/// Strangers whose failures are logged in that time: more of them only fill the log.
+pub const FAILURE_SOURCES: usize = 64;
 
 /// Addresses of a peer's host that are tried in one attempt.
 pub const DIAL_ADDRESSES: usize = 4;

@@ -1,5 +1,7 @@
 //! `otturnaut start`: the agent in the foreground.
 
+use rustix::process::{Resource, getrlimit, setrlimit};
+
 use super::ExitCode;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
@@ -20,7 +22,10 @@ Environment:
   OTTURNAUT_PORT_RANGE   host ports for applications [10000-20000]
   OTTURNAUT_DATA_DIR     [/data if it exists, else $XDG_STATE_HOME/otturnaut]
   OTTURNAUT_DIST_PORT    fixed port for connections of the cluster [any]
-  OTTURNAUT_DIST_BIND    address to listen on for them [all]
+  OTTURNAUT_DIST_BIND    address to listen on for them [all, of IPv4 and IPv6]
+  OTTURNAUT_DIST_TLS_CERT, OTTURNAUT_DIST_TLS_KEY, OTTURNAUT_DIST_TLS_CA
+                         PEM files: connections of the cluster go over TLS, with certificates on both sides [none]
+  OTTURNAUT_NET_TICKTIME seconds; net_ticktime of the cluster's nodes, if it is not the usual one [60]
   ERL_EPMD_PORT          [4369]
   OTTURNAUT_LOG          a level, or target=level,... [info]
   OTTURNAUT_LOG_FORMAT   text or json [text]";
@@ -47,10 +52,20 @@ pub(super) fn run() -> ExitCode {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    raise_open_files();
     let shutdown = Shutdown::default();
     tokio::select! {
         result = agent::run(config, shutdown.clone()) => result,
         signals = shutdown.on_signals() => Ok(signals?),
+    }
+}
+
+/// Lets this program have as many open files as the system allows it: the usual 1,024 are fewer than its connections may be.
+fn raise_open_files() {
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    if let Err(e) = setrlimit(Resource::Nofile, files) {
+        tracing::warn!("the limit of open files stays as it is: {e}");
     }
 }
 

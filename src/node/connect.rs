@@ -1,9 +1,9 @@
 //! Connections: those that peers make, and the one that this node makes and keeps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::epmd::{Keeper, KeeperError, client};
-use super::handshake::{self, HandshakeError, Local, Peer};
+use super::handshake::{self, HandshakeError, Local, Peer, Verdict};
 use super::link::{Link, LinkEnd};
+use super::listen::{self, Acceptor};
+use super::seats::source;
 use super::ticks::Ticks;
 use super::transport::Transport;
-use super::{Node, NodeError, Settings, name};
+use super::{Node, NodeError, Settings, name, tls};
 use crate::limits;
 use crate::term::Atom;
 
@@ -28,15 +30,14 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) async fn open(settings: &Settings) -> Result<Self, NodeError> {
-        let host = settings.dist_bind.unwrap_or(IpAddr::from(Ipv4Addr::UNSPECIFIED));
-        let address = SocketAddr::from((host, settings.dist_port.unwrap_or(0)));
-        let opened = async {
-            let socket = TcpListener::bind(address).await?;
+    pub(super) fn open(settings: &Settings) -> Result<Self, NodeError> {
+        let (bind, port) = (settings.dist_bind, settings.dist_port.unwrap_or(0));
+        let opened = listen::open(bind, port).and_then(|socket| {
             let port = socket.local_addr()?.port();
             Ok(Self { socket, port })
-        };
-        opened.await.map_err(|source| NodeError::Listen { address, source })
+        });
+        let address = SocketAddr::from((bind.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), port));
+        opened.map_err(|source| NodeError::Listen { address, source })
     }
 
     /// Registers the port at EPMD and keeps it so; gives the node's creation.
@@ -57,85 +58,53 @@ impl Listener {
 
     /// Takes connections until the node stops.
     pub(super) fn serve(self, node: &Node) {
-        let serving = node.clone();
-        node.0.tasks.spawn(async move {
+        let node = node.clone();
+        node.0.tasks.clone().spawn(async move {
+            let mut acceptor = Acceptor::new(self.socket);
             loop {
-                let accepted = tokio::select! {
-                    accepted = self.socket.accept() => accepted,
-                    () = serving.0.stop.cancelled() => return,
+                let (stream, from) = tokio::select! {
+                    accepted = acceptor.next() => accepted,
+                    () = node.0.stop.cancelled() => return,
                 };
-                match accepted {
-                    Ok((stream, from)) => {
-                        let node = serving.clone();
-                        serving.0.tasks.spawn(async move { node.accept(stream, from).await });
-                    }
-                    // Out of file descriptors or memory: wait a moment instead of spinning.
-                    Err(e) => {
-                        tracing::error!("cannot accept connections: {e}");
-                        tokio::time::sleep(limits::ACCEPT_PAUSE).await;
-                    }
-                }
+                let serving = node.clone();
+                node.0.tasks.spawn(async move { serving.accept(stream, from).await });
             }
         });
     }
 }
 
-/// The handshakes that peers began, the oldest first. One more than the bound takes the place of the oldest: an honest peer
-/// needs milliseconds, so that silent strangers keep nobody out.
+/// Logs failures of strangers once a minute for each source, so that none can flood the log.
 #[derive(Default)]
-pub(super) struct Handshakes(Mutex<Seats>);
+pub(super) struct FailureLog(Mutex<Failures>);
 
 #[derive(Default)]
-struct Seats {
-    last: u64,
-    taken: BTreeMap<u64, CancellationToken>,
+struct Failures {
+    told: HashMap<IpAddr, Instant>,
+    /// Since the last line.
+    untold: u64,
 }
-
-/// A handshake's place; given back when it is dropped.
-struct Seat<'a> {
-    handshakes: &'a Handshakes,
-    number: u64,
-    /// Cancelled when the place is needed for another.
-    given_up: CancellationToken,
-}
-
-impl Handshakes {
-    fn seats(&self) -> MutexGuard<'_, Seats> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enter(&self) -> Seat<'_> {
-        let mut seats = self.seats();
-        if seats.taken.len() >= limits::HANDSHAKES
-            && let Some((_, oldest)) = seats.taken.pop_first()
-        {
-            oldest.cancel();
-        }
-        seats.last += 1;
-        let (number, given_up) = (seats.last, CancellationToken::new());
-        seats.taken.insert(number, given_up.clone());
-        Seat { handshakes: self, number, given_up }
-    }
-}
-
-impl Drop for Seat<'_> {
-    fn drop(&mut self) {
-        self.handshakes.seats().taken.remove(&self.number);
-    }
-}
-
-/// Logs failures of strangers once a minute each, so that none can flood the log.
-#[derive(Default)]
-pub(super) struct FailureLog(Mutex<HashMap<IpAddr, Instant>>);
 
 impl FailureLog {
     fn log(&self, from: IpAddr, what: &dyn std::fmt::Display) {
-        let now = Instant::now();
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, at| now.duration_since(*at) < limits::FAILURE_LOG);
-        if seen.len() < limits::HANDSHAKES && seen.insert(from, now).is_none() {
-            tracing::warn!(%from, "a connection was refused: {what}");
+        match self.next_line(from) {
+            Some(0) => tracing::warn!(%from, "a connection was refused: {what}"),
+            Some(untold) => tracing::warn!(%from, untold, "a connection was refused: {what}"),
+            None => {}
         }
+    }
+
+    /// Whether a failure gets a line; with it, how many got none since the last one.
+    fn next_line(&self, from: IpAddr) -> Option<u64> {
+        let now = Instant::now();
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.told.retain(|_, at| now.duration_since(*at) < limits::FAILURE_LOG);
+        let room = failures.told.len() < limits::FAILURE_SOURCES;
+        if !room || failures.told.contains_key(&source(from)) {
+            failures.untold += 1;
+            return None;
+        }
+        failures.told.insert(source(from), now);
+        Some(std::mem::take(&mut failures.untold))
     }
 }
 
@@ -145,28 +114,46 @@ impl Node {
         Local { name: settings.name.clone(), cookie: settings.cookie.clone(), creation: self.0.creation }
     }
 
-    async fn accept(&self, mut stream: TcpStream, from: SocketAddr) {
-        let (local, seat) = (self.local(), self.0.handshakes.enter());
-        let judge = |peer: &Atom| self.0.links.judge(&local.name, peer);
+    async fn accept(&self, stream: TcpStream, from: IpAddr) {
+        let (local, seat) = (self.local(), self.0.handshakes.enter(from));
+        let judge = |peer: &Atom| {
+            seat.named();
+            self.0.links.judge(&local.name, peer)
+        };
         let shaken = tokio::select! {
-            shaken = timeout(limits::HANDSHAKE, handshake::accept(&mut stream, &local, judge)) => shaken,
-            () = seat.given_up.cancelled() => return self.0.failures.log(from.ip(), &"too many handshakes at once"),
+            shaken = timeout(limits::HANDSHAKE, self.shake(stream, &local, judge)) => shaken,
+            () = seat.given_up.cancelled() => return self.0.failures.log(from, &"too many handshakes at once"),
             () = self.0.stop.cancelled() => return,
         };
         drop(seat);
         match shaken.unwrap_or(Err(HandshakeError::Timeout)) {
-            Ok(peer) => self.serve_link(stream, peer).await,
+            Ok((transport, peer)) => self.serve_link(transport, peer).await,
             Err(HandshakeError::Simultaneous { peer }) => {
                 tracing::debug!(%peer, "both dial, this node's attempt goes on");
             }
             Err(HandshakeError::Io(e)) => tracing::debug!(%from, "a connection broke off: {e}"),
-            Err(e) => self.0.failures.log(from.ip(), &e),
+            Err(e) => self.0.failures.log(from, &format_args!("{:#}", anyhow::Error::from(e))),
         }
     }
 
+    /// The handshakes with a peer that dialled.
+    async fn shake(
+        &self,
+        mut stream: TcpStream,
+        local: &Local,
+        judge: impl Fn(&Atom) -> Verdict + Send,
+    ) -> Result<(Transport, Peer), HandshakeError> {
+        let Some(tls) = &self.0.settings.tls else {
+            let peer = handshake::accept(&mut stream, local, judge).await?;
+            return Ok((Transport::Plain(stream), peer));
+        };
+        let mut stream = tls.accept(stream).await.map_err(HandshakeError::Tls)?;
+        let peer = handshake::accept(&mut stream, local, judge).await?;
+        Ok((tls::transport(stream), peer))
+    }
+
     /// Serves a link to its end.
-    async fn serve_link(&self, stream: TcpStream, peer: Peer) {
-        let transport = Transport::Plain(stream);
+    async fn serve_link(&self, transport: Transport, peer: Peer) {
         if let Err(e) = transport.set_nodelay() {
             tracing::debug!(peer = %peer.name, "TCP_NODELAY was not set: {e}");
         }
@@ -193,18 +180,25 @@ impl Node {
     /// One attempt to connect to `peer`; serves the link to its end.
     async fn dial(&self, peer: &Atom) -> Result<(), DialError> {
         let dialling = self.0.links.dialling(peer);
-        let attempt = async {
-            let mut stream = open(peer, self.0.settings.epmd_port).await?;
-            let shaken = handshake::dial(&mut stream, &self.local(), peer).await?;
-            Ok::<_, DialError>((stream, shaken))
-        };
-        let (stream, shaken) = tokio::select! {
-            shaken = timeout(limits::HANDSHAKE, attempt) => shaken.map_err(|_| DialError::Timeout)??,
+        let (transport, shaken) = tokio::select! {
+            shaken = timeout(limits::HANDSHAKE, self.attempt(peer)) => shaken.map_err(|_| DialError::Timeout)??,
             () = self.0.stop.cancelled() => return Ok(()),
         };
         drop(dialling);
-        self.serve_link(stream, shaken).await;
+        self.serve_link(transport, shaken).await;
         Ok(())
+    }
+
+    async fn attempt(&self, peer: &Atom) -> Result<(Transport, Peer), DialError> {
+        let mut stream = open(peer, self.0.settings.epmd_port).await?;
+        let Some(tls) = &self.0.settings.tls else {
+            let shaken = handshake::dial(&mut stream, &self.local(), peer).await?;
+            return Ok((Transport::Plain(stream), shaken));
+        };
+        let host = name::split(peer.as_str()).map_or("", |(_, host)| host);
+        let mut stream = tls.connect(stream, host).await.map_err(HandshakeError::Tls)?;
+        let shaken = handshake::dial(&mut stream, &self.local(), peer).await?;
+        Ok((tls::transport(stream), shaken))
     }
 }
 
@@ -285,4 +279,32 @@ async fn keep(node: &Node, peer: &Atom) {
 /// Half to all of a pause: outposts that lost Mission Control together do not come back together.
 fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(log: &FailureLog, sources: impl Iterator<Item = u32>) -> Vec<Option<u64>> {
+        sources.map(|n| log.next_line(IpAddr::from((0x0a00_0000 + n).to_be_bytes()))).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stranger_has_one_line_a_minute_and_the_next_line_tells_of_those_that_had_none() {
+        let log = FailureLog::default();
+        assert_eq!(lines(&log, [1, 1, 1, 2].into_iter()), [Some(0), None, None, Some(2)]);
+        tokio::time::advance(limits::FAILURE_LOG).await;
+        assert_eq!(lines(&log, [1, 1, 2].into_iter()), [Some(0), None, Some(1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_without_number_have_so_many_lines_a_minute_and_no_more() {
+        let log = FailureLog::default();
+        for _ in 0..2 {
+            let told = lines(&log, 0..100_000).iter().flatten().count();
+            assert_eq!(told, limits::FAILURE_SOURCES);
+            tokio::time::advance(limits::FAILURE_LOG).await;
+        }
+        assert_eq!(log.next_line(IpAddr::from([10, 9, 9, 9])), Some(99_936));
+    }
 }

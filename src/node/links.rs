@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handshake::Verdict;
 use super::link::Link;
+use crate::limits;
 use crate::term::Atom;
 
 #[derive(Default)]
@@ -74,14 +75,14 @@ impl Links {
         Dialling { links: self, peer: peer.clone() }
     }
 
-    /// How to answer a peer that dials: of two attempts at once that of the greater name wins (kernel, `net_kernel`).
+    /// How to answer a peer that dials: of two attempts at once that of the greater name wins (kernel, `net_kernel`). A
+    /// peer that comes back takes the place of its older link.
     pub(super) fn judge(&self, own: &Atom, peer: &Atom) -> Verdict {
-        if !self.state().dialling.contains(peer) {
-            Verdict::Proceed
-        } else if own > peer {
-            Verdict::Decline
-        } else {
-            Verdict::ProceedSimultaneous
+        let state = self.state();
+        if state.dialling.contains(peer) {
+            return if own > peer { Verdict::Decline } else { Verdict::ProceedSimultaneous };
         }
+        let full = state.up.len() >= limits::LINKS && !state.up.contains_key(peer);
+        if full { Verdict::Full } else { Verdict::Proceed }
     }
 }

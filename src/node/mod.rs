@@ -27,12 +27,14 @@ mod input;
 mod kernel;
 mod link;
 mod links;
+mod listen;
 mod name;
 mod processes;
 mod queue;
 mod raise;
 mod rex;
 mod rpc;
+mod seats;
 mod share;
 mod supervisor;
 mod sys;
@@ -55,12 +57,14 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connect::{FailureLog, Handshakes, Listener};
+use self::connect::{FailureLog, Listener};
 use self::control::Target;
 use self::input::Room;
 use self::links::Links;
 use self::processes::{Kill, Kind, Process, Processes, ServerProcess};
+use self::seats::Seats;
 use self::supervisor::Supervisor;
+use crate::limits;
 use crate::secret::Secret;
 use crate::term::{Atom, Pid, Reference, Term, atom, tuple};
 
@@ -142,9 +146,9 @@ struct Inner {
     links: Links,
     tasks: TaskTracker,
     failures: FailureLog,
-    handshakes: Handshakes,
     /// Memory for large frames.
     room: Arc<Room>,
+    handshakes: Seats,
     /// No new work is taken.
     closing: CancellationToken,
     /// Links and listeners end.
@@ -173,8 +177,8 @@ impl Registered {
             links: Links::default(),
             tasks,
             failures: FailureLog::default(),
-            handshakes: Handshakes::default(),
             room: Arc::default(),
+            handshakes: Seats::new(limits::HANDSHAKES),
             closing: CancellationToken::new(),
             stop,
             settings,
@@ -200,7 +204,7 @@ impl Node {
     /// See [`NodeError`].
     pub async fn register(settings: Settings) -> Result<Registered, NodeError> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let listener = Listener::open(&settings).await?;
+        let listener = Listener::open(&settings)?;
         let creation = listener.register(&settings, &tasks, &stop).await?;
         Ok(Registered { settings, listener, creation, tasks, stop })
     }

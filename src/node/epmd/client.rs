@@ -1,7 +1,7 @@
 //! Asking an EPMD.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::{HIDDEN, MESSAGE_BYTES, VERSION, tag};
 use crate::limits;
+use crate::node::listen::is_no_address;
 
 /// A registration: it holds as long as the connection.
 #[derive(Debug)]
@@ -26,10 +27,32 @@ pub(super) enum RegisterError {
     Io(#[from] io::Error),
 }
 
-/// Registers `alive` with its distribution port at this machine's EPMD.
+impl RegisterError {
+    /// Nobody listens on the port.
+    pub(super) fn is_nobody(&self) -> bool {
+        matches!(self, Self::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
+    fn is_no_address(&self) -> bool {
+        matches!(self, Self::Io(e) if is_no_address(e))
+    }
+}
+
+/// Registers `alive` with its distribution port at this machine's EPMD, which may listen on one family alone.
 pub(super) async fn register(epmd_port: u16, alive: &str, port: u16) -> Result<Registration, RegisterError> {
+    match register_at((Ipv4Addr::LOCALHOST, epmd_port).into(), alive, port).await {
+        Err(refused) if refused.is_nobody() => {
+            let other = register_at((Ipv6Addr::LOCALHOST, epmd_port).into(), alive, port).await;
+            // A machine without IPv6 has nobody there either.
+            other.map_err(|e| if e.is_no_address() { refused } else { e })
+        }
+        asked => asked,
+    }
+}
+
+async fn register_at(epmd: SocketAddr, alive: &str, port: u16) -> Result<Registration, RegisterError> {
     let asked = timeout(limits::EPMD_REQUEST, async {
-        let mut stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, epmd_port))).await?;
+        let mut stream = TcpStream::connect(epmd).await?;
         stream.write_all(&alive_request(alive, port)).await?;
         let kind = stream.read_u8().await?;
         let result = stream.read_u8().await?;
@@ -49,8 +72,8 @@ fn alive_request(alive: &str, port: u16) -> Vec<u8> {
     body.extend([HIDDEN, 0]);
     body.extend(VERSION.to_be_bytes());
     body.extend(VERSION.to_be_bytes());
-    put_text(&mut body, alive);
-    body.extend([0, 0]);
+    put_text(&mut body, alive.as_bytes());
+    put_text(&mut body, &[]);
     framed(&body)
 }
 
@@ -73,10 +96,10 @@ pub(in crate::node) async fn lookup(epmd: SocketAddr, alive: &str) -> io::Result
 }
 
 /// A text behind its length.
-pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
-    // Names have 255 bytes at most.
+pub(super) fn put_text(out: &mut Vec<u8>, text: &[u8]) {
+    // Texts have `TEXT_BYTES` at most.
     out.extend(u16::try_from(text.len()).unwrap_or(0).to_be_bytes());
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(text);
 }
 
 /// A request behind its length.

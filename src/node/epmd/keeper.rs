@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::{RegisterError, Registration, register};
-use super::server::{Server, creation};
+use super::server::Server;
 use crate::limits;
 
 /// What is to be registered, and where.
@@ -24,17 +24,20 @@ pub(in crate::node) struct Keeper {
     pub(in crate::node) port: u16,
 }
 
-/// Why a node could not be registered at its start.
-#[derive(Debug)]
+/// Why a node is not registered.
+#[derive(Debug, thiserror::Error)]
 pub(in crate::node) enum KeeperError {
+    #[error("EPMD holds the name for another node")]
     Taken,
+    #[error("EPMD neither answers nor can be served: {0}")]
     Io(io::Error),
 }
 
 /// Where the node is registered.
 enum Place {
     Foreign(Registration),
-    Own,
+    /// With the creation that it gave.
+    Own(u32),
 }
 
 impl Keeper {
@@ -47,7 +50,7 @@ impl Keeper {
         let place = self.place(tasks, stop).await?;
         let creation = match &place {
             Place::Foreign(registration) => registration.creation,
-            Place::Own => creation(),
+            Place::Own(creation) => *creation,
         };
         let (tracker, stop) = (tasks.clone(), stop.clone());
         tasks.spawn(async move {
@@ -63,21 +66,22 @@ impl Keeper {
     async fn place(&self, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Place, KeeperError> {
         match register(self.epmd_port, &self.alive, self.port).await {
             Ok(registration) => Ok(Place::Foreign(registration)),
+            Err(nobody) if nobody.is_nobody() => self.serve(tasks, stop),
             Err(RegisterError::Taken) => Err(KeeperError::Taken),
-            Err(RegisterError::Io(e)) if e.kind() == io::ErrorKind::ConnectionRefused => self.serve(tasks, stop).await,
             Err(RegisterError::Io(e)) => Err(KeeperError::Io(e)),
         }
     }
 
-    async fn serve(&self, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Place, KeeperError> {
-        let listeners = Server::bind(self.epmd_port, self.bind).await.map_err(KeeperError::Io)?;
+    fn serve(&self, tasks: &TaskTracker, stop: &CancellationToken) -> Result<Place, KeeperError> {
+        let listeners = Server::bind(self.epmd_port, self.bind).map_err(KeeperError::Io)?;
         let server = Server::with(&self.alive, self.port);
+        let creation = server.next_creation();
         for listener in listeners {
             let (server, tracker, stop) = (server.clone(), tasks.clone(), stop.clone());
             tasks.spawn(async move { server.serve(listener, &tracker, &stop).await });
         }
         tracing::info!(port = self.epmd_port, "no EPMD answered, serving it");
-        Ok(Place::Own)
+        Ok(Place::Own(creation))
     }
 
     async fn keep(&self, mut place: Place, tasks: &TaskTracker, stop: &CancellationToken) {
@@ -91,16 +95,22 @@ impl Keeper {
 
     async fn again(&self, tasks: &TaskTracker, stop: &CancellationToken) -> Place {
         let mut pause = limits::EPMD_FIRST_RETRY;
+        let mut told = None;
         loop {
             tokio::time::sleep(pause).await;
-            match self.place(tasks, stop).await {
+            let failed = match self.place(tasks, stop).await {
                 Ok(place) => {
                     tracing::info!(port = self.epmd_port, "registered at EPMD again");
                     return place;
                 }
-                Err(KeeperError::Taken) => tracing::warn!(name = self.alive, "EPMD holds the name for another node"),
-                Err(KeeperError::Io(e)) => tracing::debug!("registering at EPMD failed: {e}"),
+                Err(e) => e,
+            };
+            // Once for each kind of failure: it is tried again and again.
+            let kind = std::mem::discriminant(&failed);
+            if told != Some(kind) {
+                tracing::warn!(port = self.epmd_port, name = self.alive, "cannot register, trying on: {failed}");
             }
+            told = Some(kind);
             pause = Duration::min(pause * 2, limits::EPMD_LAST_RETRY);
         }
     }

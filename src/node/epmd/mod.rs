@@ -21,11 +21,16 @@ mod tag {
     pub(super) const PORT: u8 = 122;
     pub(super) const PORT_ANSWER: u8 = 119;
     pub(super) const NAMES: u8 = 110;
+    pub(super) const DUMP: u8 = 100;
+    pub(super) const KILL: u8 = 107;
+    pub(super) const STOP: u8 = 115;
 }
 
 /// Type of a hidden node.
 const HIDDEN: u8 = 72;
 /// The only version of the distribution protocol.
 const VERSION: u16 = 6;
-/// Most bytes of a request or an answer: a name has 255.
-const MESSAGE_BYTES: usize = 1024;
+/// Most bytes of a name (255 characters), and of what a node keeps beside it.
+const TEXT_BYTES: usize = 4 * 255;
+/// Most bytes of a request or an answer.
+const MESSAGE_BYTES: usize = 16 + 2 * TEXT_BYTES;

@@ -5,7 +5,7 @@ use super::{HandshakeError, Local, Peer, Stream, Verdict, digest, matches};
 use crate::node::{flags, name};
 use crate::term::Atom;
 
-/// Runs the handshake with a node that dialled; `judge` settles what happens if this node dials it too.
+/// Runs the handshake with a node that dialled; `judge` hears its name once, and settles whether it may go on.
 pub(in crate::node) async fn accept(
     stream: &mut impl Stream,
     local: &Local,
@@ -44,18 +44,19 @@ async fn greet(
         message::send(stream, b"snot_allowed").await?;
         return Err(HandshakeError::Flags { peer, missing });
     }
-    if given {
-        let creation = rand::random::<u32>().max(4);
-        message::send(stream, &message::named(peer.as_str(), creation)).await?;
-        return Ok(Peer { name: peer, flags: asked.flags & flags::OURS, creation });
-    }
+    let creation = if given { rand::random::<u32>().max(4) } else { asked.creation };
     match judge(&peer) {
+        Verdict::Proceed if given => message::send(stream, &message::named(peer.as_str(), creation)).await?,
         Verdict::Proceed => message::send(stream, b"sok").await?,
         Verdict::ProceedSimultaneous => message::send(stream, b"sok_simultaneous").await?,
         Verdict::Decline => {
             message::send(stream, b"snok").await?;
             return Err(HandshakeError::Simultaneous { peer });
         }
+        Verdict::Full => {
+            message::send(stream, b"snot_allowed").await?;
+            return Err(HandshakeError::Full { peer });
+        }
     }
-    Ok(Peer { name: peer, flags: asked.flags & flags::OURS, creation: asked.creation })
+    Ok(Peer { name: peer, flags: asked.flags & flags::OURS, creation })
 }

@@ -6,6 +6,8 @@ use super::{DigestBytes, HandshakeError, Stream};
 
 /// Longest frame: a name of 255 bytes and its head are far below.
 const FRAME_BYTES: usize = 512;
+/// What TLS begins with: a record of its handshake, and the version's first byte.
+const TLS_RECORD: usize = 0x1603;
 
 /// `N`: the dialer's name.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,6 +28,9 @@ pub(super) struct Challenge<'a> {
 
 pub(super) async fn receive(stream: &mut impl Stream) -> Result<Vec<u8>, HandshakeError> {
     let length = usize::from(stream.read_u16().await?);
+    if length == TLS_RECORD {
+        return Err(HandshakeError::TlsNotExpected);
+    }
     if !(1..=FRAME_BYTES).contains(&length) {
         return Err(HandshakeError::Malformed("a frame of the handshake has 1 to 512 bytes"));
     }

@@ -22,6 +22,7 @@ use md5::{Digest, Md5};
 use subtle::ConstantTimeEq;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::limits;
 use crate::secret::Secret;
 use crate::term::Atom;
 
@@ -50,6 +51,8 @@ pub(super) enum Verdict {
     ProceedSimultaneous,
     /// This node dials the peer at the same time, and its own attempt wins.
     Decline,
+    /// This node has as many links as it takes.
+    Full,
 }
 
 /// Why there is no link.
@@ -57,6 +60,10 @@ pub(super) enum Verdict {
 pub(super) enum HandshakeError {
     #[error("the connection broke off")]
     Io(#[from] io::Error),
+    #[error("no TLS connection could be made; both nodes need it, and certificates of one authority")]
+    Tls(#[source] io::Error),
+    #[error("it speaks TLS, and this node does not: set OTTURNAUT_DIST_TLS_CERT, _KEY and _CA")]
+    TlsNotExpected,
     #[error("it does not speak the distribution protocol ({0})")]
     Malformed(&'static str),
     #[error("the name {0:?} is not one of a node")]
@@ -69,6 +76,8 @@ pub(super) enum HandshakeError {
     Refused { peer: Atom, status: String },
     #[error("{peer} connects to this node at the same time, its attempt goes on")]
     Simultaneous { peer: Atom },
+    #[error("{peer} is one too many: this node has {} links", limits::LINKS)]
+    Full { peer: Atom },
     #[error("it took too long")]
     Timeout,
 }

@@ -51,6 +51,13 @@ async fn a_declined_dialer_gives_way() {
 }
 
 #[tokio::test]
+async fn one_peer_too_many_is_not_allowed() {
+    let [dialled, accepted] = shake(&local("a@h", "c"), &local("b@h", "c"), Verdict::Full).await;
+    assert!(matches!(dialled, Err(HandshakeError::Refused { status, .. }) if status == "not_allowed"));
+    assert!(matches!(accepted, Err(HandshakeError::Full { peer }) if peer == "a@h"));
+}
+
+#[tokio::test]
 async fn ones_own_name_is_not_allowed() {
     let [dialled, accepted] = shake(&local("a@h", "c"), &local("a@h", "c"), Verdict::Proceed).await;
     assert!(matches!(dialled, Err(HandshakeError::Refused { status, .. }) if status == "not_allowed"));

@@ -1,0 +1,117 @@
+//! Listening sockets, on both families of addresses, and what they accept.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+use crate::limits;
+
+/// Opens a port: on all addresses of both families if none is given.
+pub(super) fn open(bind: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
+    let Some(address) = bind else {
+        return match open_at(IpAddr::from(Ipv6Addr::UNSPECIFIED), port) {
+            Err(e) if is_no_address(&e) => open_at(IpAddr::from(Ipv4Addr::UNSPECIFIED), port),
+            opened => opened,
+        };
+    };
+    open_at(address, port)
+}
+
+/// `::` means the addresses of both families.
+fn open_at(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    let address = SocketAddr::from((address, port));
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(limits::ACCEPT_BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// This machine has no such address, or none of its family.
+pub(super) fn is_no_address(e: &io::Error) -> bool {
+    let no_family = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    matches!(e.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::NetworkUnreachable)
+        || e.raw_os_error() == Some(no_family)
+}
+
+/// Accepts connections of one socket, come what may.
+pub(super) struct Acceptor {
+    socket: TcpListener,
+    /// When a failure was logged last.
+    told: Option<Instant>,
+}
+
+impl Acceptor {
+    pub(super) fn new(socket: TcpListener) -> Self {
+        Self { socket, told: None }
+    }
+
+    /// The next connection, and from where it comes.
+    pub(super) async fn next(&mut self) -> (TcpStream, IpAddr) {
+        loop {
+            match self.socket.accept().await {
+                Ok((stream, from)) => return (stream, from.ip().to_canonical()),
+                // Out of file descriptors or memory: wait a moment instead of spinning.
+                Err(e) => {
+                    if self.told.is_none_or(|told| told.elapsed() >= limits::FAILURE_LOG) {
+                        tracing::error!("cannot accept connections: {e}");
+                        self.told = Some(Instant::now());
+                    }
+                    tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+/// Whether the other end of a connection is this machine: its address is a loopback address, or that of this end.
+pub(super) fn is_local(stream: &TcpStream) -> bool {
+    let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else { return false };
+    let peer = peer.ip().to_canonical();
+    peer.is_loopback() || peer == own.ip().to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_socket_takes_both_families_and_names_peers_by_their_own_addresses() {
+        let socket = open(None, 0).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let mut acceptor = Acceptor::new(socket);
+        for address in
+            [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 9).into()]
+        {
+            let connected = TcpStream::connect((address, port)).await.unwrap();
+            let (stream, from) = acceptor.next().await;
+            assert_eq!(from, connected.local_addr().unwrap().ip());
+            assert!(is_local(&stream), "{address}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_is_listened_on_alone() {
+        let socket = open(Some(Ipv6Addr::LOCALHOST.into()), 0).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err());
+        TcpStream::connect((Ipv6Addr::LOCALHOST, port)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_machine_is_told_from_one_that_is_in_use() {
+        let elsewhere = open(Some("2001:db8::1".parse().unwrap()), 0).unwrap_err();
+        assert!(is_no_address(&elsewhere), "{elsewhere}");
+        let taken = open(None, 0).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let refused = open(Some(Ipv4Addr::LOCALHOST.into()), port).unwrap_err();
+        assert!(!is_no_address(&refused) && refused.kind() == io::ErrorKind::AddrInUse, "{refused}");
+    }
+}
