@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::epmd::{Keeper, KeeperError, client};
-use super::handshake::{self, HandshakeError, Local, Peer, Verdict};
+use super::handshake::{self, HandshakeError, Head, Local, Peer, Verdict};
 use super::link::{Link, LinkEnd};
 use super::listen::{self, Acceptor};
 use super::seats::source;
@@ -111,7 +111,8 @@ impl FailureLog {
 impl Node {
     fn local(&self) -> Local {
         let settings = &self.0.settings;
-        Local { name: settings.name.clone(), cookie: settings.cookie.clone(), creation: self.0.creation }
+        let head = if settings.tls.is_some() { Head::Four } else { Head::Two };
+        Local { name: settings.name.clone(), cookie: settings.cookie.clone(), creation: self.0.creation, head }
     }
 
     async fn accept(&self, stream: TcpStream, from: IpAddr) {

@@ -3,7 +3,7 @@ defmodule Harness.Peer do
 
   defstruct [:pid, :node]
 
-  @doc "Options: `name` (`name@host`), `cookie`, `epmd_port`, `epmd` (`false`: start no EPMD)."
+  @doc "Options: `name` (`name@host`), `cookie`, `epmd_port`, `epmd` (`false`: start no EPMD), `args` (of the emulator)."
   def start!(opts \\ []) do
     name = Keyword.get(opts, :name, "harness_peer_#{Harness.Agent.unique()}@127.0.0.1")
     cookie = Keyword.get(opts, :cookie, Node.get_cookie())
@@ -17,7 +17,10 @@ defmodule Harness.Peer do
         host: to_charlist(host),
         longnames: true,
         connection: :standard_io,
-        args: no_epmd ++ [~c"-setcookie", to_charlist(cookie)],
+        args:
+          no_epmd ++
+            Keyword.get(opts, :args, []) ++
+            [~c"-setcookie", to_charlist(cookie), ~c"-kernel", ~c"logger_level", ~c"critical"],
         env: env
       })
 

@@ -15,13 +15,13 @@ pub(in crate::node) async fn accept(
     let ours = rand::random();
     let challenge =
         Challenge { flags: flags::OURS, number: ours, creation: local.creation, name: local.name.as_str().as_bytes() };
-    message::send(stream, &message::challenge(&challenge)).await?;
-    let frame = message::receive(stream).await?;
+    message::send(stream, local.head, &message::challenge(&challenge)).await?;
+    let frame = message::receive(stream, local.head).await?;
     let (theirs, answer) = message::parse_reply(&frame)?;
     if !matches(&local.cookie, ours, &answer) {
         return Err(HandshakeError::Cookie { peer: peer.name });
     }
-    message::send(stream, &message::acknowledge(digest(&local.cookie, theirs))).await?;
+    message::send(stream, local.head, &message::acknowledge(digest(&local.cookie, theirs))).await?;
     Ok(peer)
 }
 
@@ -31,30 +31,32 @@ async fn greet(
     local: &Local,
     judge: impl Fn(&Atom) -> Verdict + Send,
 ) -> Result<Peer, HandshakeError> {
-    let frame = message::receive(stream).await?;
+    let frame = message::receive(stream, local.head).await?;
     let asked = message::parse_name(&frame)?;
     let given = flags::wants_name(asked.flags);
     let found = if given { name::give(asked.text) } else { name::parse(asked.text) };
     let Some(peer) = found.filter(|peer| *peer != local.name) else {
-        message::send(stream, b"snot_allowed").await?;
+        message::send(stream, local.head, b"snot_allowed").await?;
         return Err(HandshakeError::Name(String::from_utf8_lossy(asked.text).into_owned()));
     };
     let missing = flags::missing(asked.flags);
     if missing != 0 {
-        message::send(stream, b"snot_allowed").await?;
+        message::send(stream, local.head, b"snot_allowed").await?;
         return Err(HandshakeError::Flags { peer, missing });
     }
     let creation = if given { rand::random::<u32>().max(4) } else { asked.creation };
     match judge(&peer) {
-        Verdict::Proceed if given => message::send(stream, &message::named(peer.as_str(), creation)).await?,
-        Verdict::Proceed => message::send(stream, b"sok").await?,
-        Verdict::ProceedSimultaneous => message::send(stream, b"sok_simultaneous").await?,
+        Verdict::Proceed if given => {
+            message::send(stream, local.head, &message::named(peer.as_str(), creation)).await?;
+        }
+        Verdict::Proceed => message::send(stream, local.head, b"sok").await?,
+        Verdict::ProceedSimultaneous => message::send(stream, local.head, b"sok_simultaneous").await?,
         Verdict::Decline => {
-            message::send(stream, b"snok").await?;
+            message::send(stream, local.head, b"snok").await?;
             return Err(HandshakeError::Simultaneous { peer });
         }
         Verdict::Full => {
-            message::send(stream, b"snot_allowed").await?;
+            message::send(stream, local.head, b"snot_allowed").await?;
             return Err(HandshakeError::Full { peer });
         }
     }

@@ -1,7 +1,7 @@
 //! The side that dials.
 
 use super::message;
-use super::{HandshakeError, Local, Peer, Stream, digest, matches};
+use super::{HandshakeError, Head, Local, Peer, Stream, digest, matches};
 use crate::node::flags;
 use crate::term::Atom;
 
@@ -11,9 +11,9 @@ pub(in crate::node) async fn dial(
     local: &Local,
     peer: &Atom,
 ) -> Result<Peer, HandshakeError> {
-    message::send(stream, &message::name(flags::OURS, local.creation, local.name.as_str())).await?;
-    status(stream, peer).await?;
-    let frame = message::receive(stream).await?;
+    message::send(stream, local.head, &message::name(flags::OURS, local.creation, local.name.as_str())).await?;
+    status(stream, local.head, peer).await?;
+    let frame = message::receive(stream, local.head).await?;
     let theirs = message::parse_challenge(&frame)?;
     if theirs.name != peer.as_str().as_bytes() {
         return Err(HandshakeError::Name(String::from_utf8_lossy(theirs.name).into_owned()));
@@ -23,9 +23,9 @@ pub(in crate::node) async fn dial(
         return Err(HandshakeError::Flags { peer: peer.clone(), missing });
     }
     let ours = rand::random();
-    message::send(stream, &message::reply(ours, digest(&local.cookie, theirs.number))).await?;
+    message::send(stream, local.head, &message::reply(ours, digest(&local.cookie, theirs.number))).await?;
     // A node whose cookie is another closes the connection at this point, and says nothing.
-    let answer = message::receive(stream).await.map_err(|e| match e {
+    let answer = message::receive(stream, local.head).await.map_err(|e| match e {
         HandshakeError::Io(_) => HandshakeError::Cookie { peer: peer.clone() },
         other => other,
     })?;
@@ -35,12 +35,12 @@ pub(in crate::node) async fn dial(
     Ok(Peer { name: peer.clone(), flags: theirs.flags & flags::OURS, creation: theirs.creation })
 }
 
-async fn status(stream: &mut impl Stream, peer: &Atom) -> Result<(), HandshakeError> {
-    let frame = message::receive(stream).await?;
+async fn status(stream: &mut impl Stream, head: Head, peer: &Atom) -> Result<(), HandshakeError> {
+    let frame = message::receive(stream, head).await?;
     match frame.as_slice() {
         b"sok" | b"sok_simultaneous" => Ok(()),
         // The peer still holds a link that this node knows to be gone.
-        b"salive" => message::send(stream, b"strue").await,
+        b"salive" => message::send(stream, head, b"strue").await,
         b"snok" => Err(HandshakeError::Simultaneous { peer: peer.clone() }),
         [b's', status @ ..] => {
             let status = String::from_utf8_lossy(status).chars().take(40).collect();

@@ -1,13 +1,13 @@
-//! The frames of the handshake: two bytes of length and a message.
+//! The frames of the handshake: a length and a message.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{DigestBytes, HandshakeError, Stream};
+use super::{DigestBytes, HandshakeError, Head, Stream};
 
 /// Longest frame: a name of 255 bytes and its head are far below.
 const FRAME_BYTES: usize = 512;
 /// What TLS begins with: a record of its handshake, and the version's first byte.
-const TLS_RECORD: usize = 0x1603;
+const TLS_RECORD: u32 = 0x1603;
 
 /// `N`: the dialer's name.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,11 +26,15 @@ pub(super) struct Challenge<'a> {
     pub(super) name: &'a [u8],
 }
 
-pub(super) async fn receive(stream: &mut impl Stream) -> Result<Vec<u8>, HandshakeError> {
-    let length = usize::from(stream.read_u16().await?);
-    if length == TLS_RECORD {
+pub(super) async fn receive(stream: &mut impl Stream, head: Head) -> Result<Vec<u8>, HandshakeError> {
+    let length = match head {
+        Head::Two => u32::from(stream.read_u16().await?),
+        Head::Four => stream.read_u32().await?,
+    };
+    if head == Head::Two && length == TLS_RECORD {
         return Err(HandshakeError::TlsNotExpected);
     }
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
     if !(1..=FRAME_BYTES).contains(&length) {
         return Err(HandshakeError::Malformed("a frame of the handshake has 1 to 512 bytes"));
     }
@@ -39,9 +43,12 @@ pub(super) async fn receive(stream: &mut impl Stream) -> Result<Vec<u8>, Handsha
     Ok(frame)
 }
 
-pub(super) async fn send(stream: &mut impl Stream, message: &[u8]) -> Result<(), HandshakeError> {
+pub(super) async fn send(stream: &mut impl Stream, head: Head, message: &[u8]) -> Result<(), HandshakeError> {
     let length = u16::try_from(message.len()).map_err(|_| HandshakeError::Malformed("a message is too long"))?;
-    let frame = [&length.to_be_bytes(), message].concat();
+    let frame = match head {
+        Head::Two => [&length.to_be_bytes(), message].concat(),
+        Head::Four => [&u32::from(length).to_be_bytes(), message].concat(),
+    };
     stream.write_all(&frame).await?;
     Ok(stream.flush().await?)
 }

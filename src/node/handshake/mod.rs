@@ -32,6 +32,14 @@ pub(super) struct Local {
     pub(super) name: Atom,
     pub(super) cookie: Secret<String>,
     pub(super) creation: u32,
+    pub(super) head: Head,
+}
+
+/// Bytes of the length before each message: two, and four over TLS (ssl, `inet_tls_dist`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Head {
+    Two,
+    Four,
 }
 
 /// The node at the other end, its cookie checked.

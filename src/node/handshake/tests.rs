@@ -5,7 +5,7 @@ use super::*;
 use crate::node::flags;
 
 fn local(name: &'static str, cookie: &str) -> Local {
-    Local { name: Atom::from_static(name), cookie: Secret::new(cookie.to_owned()), creation: 7 }
+    Local { name: Atom::from_static(name), cookie: Secret::new(cookie.to_owned()), creation: 7, head: Head::Two }
 }
 
 async fn shake(ours: &Local, theirs: &Local, judge: Verdict) -> [Result<Peer, HandshakeError>; 2] {
@@ -98,15 +98,15 @@ async fn a_peer_that_asks_for_a_name_is_given_one_on_its_host() {
     let serving = async move { accept(&mut server, &node, |_| Verdict::Proceed).await };
     let talking = async move {
         let asked = message::name(flags::OURS | NAME_ME, 0, "10.0.0.7");
-        message::send(&mut client, &asked).await.unwrap();
-        let status = message::receive(&mut client).await.unwrap();
+        message::send(&mut client, Head::Two, &asked).await.unwrap();
+        let status = message::receive(&mut client, Head::Two).await.unwrap();
         let length = usize::from(u16::from_be_bytes(status[7..9].try_into().unwrap()));
         assert_eq!((&status[..7], status.len()), (b"snamed:".as_slice(), 9 + length + 4));
-        let challenge = message::receive(&mut client).await.unwrap();
+        let challenge = message::receive(&mut client, Head::Two).await.unwrap();
         let theirs = message::parse_challenge(&challenge).unwrap().number;
         let answer = message::reply(7, digest(&Secret::new("c".to_owned()), theirs));
-        message::send(&mut client, &answer).await.unwrap();
-        message::receive(&mut client).await.unwrap();
+        message::send(&mut client, Head::Two, &answer).await.unwrap();
+        message::receive(&mut client, Head::Two).await.unwrap();
         String::from_utf8(status[9..9 + length].to_vec()).unwrap()
     };
     let (peer, given) = tokio::join!(serving, talking);
