@@ -17,7 +17,7 @@ impl Burst {
     pub fn new(from: &Pid, to: &Pid) -> Self {
         let mut encoded = Vec::new();
         // Pids can always be encoded.
-        codec::encode(&control::send(from, to), &mut encoded).unwrap_or_default();
+        codec::encode(&control::send(from, to, None), &mut encoded).unwrap_or_default();
         Self { to: to.clone(), control: encoded, frames: Vec::new() }
     }
 

@@ -10,7 +10,7 @@ use super::control::{self, Target};
 use super::dispatch::Mailbox;
 use super::processes::{Kind, ServerProcess};
 use super::{Context, GenServer, Raise, pair, rpc, sys};
-use crate::term::{Pid, Reference, Term, atom, list, tuple};
+use crate::term::{Pid, Reference, Term, atom, charlist, elixir, list, tuple};
 
 /// Words of an alias of OTP 26 and later; OTP 25 has three.
 const WORDS_SINCE_26: usize = 5;
@@ -83,10 +83,26 @@ pub(super) fn take(to: &Mailbox<'_>, process: &ServerProcess, message: &Term) {
                 return call(to, server.as_ref(), &from, request);
             }
         }
-        [tag, request] if tag.is_atom("$gen_cast") && server.cast(request) => return,
+        [tag, request] if tag.is_atom("$gen_cast") => return cast(to, server.as_ref(), request),
         _ => {}
     }
     tracing::debug!(server = server.module(), "a message that is not known was dropped: {message:?}");
+}
+
+/// A cast that no clause takes ends the server, as that of an Elixir server does which has no such clause.
+fn cast(to: &Mailbox<'_>, server: &dyn GenServer, request: &Term) {
+    if server.cast(request) || server.traps_exits() {
+        return;
+    }
+    let name = atom(server.module());
+    let text = format!("attempted to cast GenServer {name:?} but no handle_cast/2 clause was provided");
+    let stack = list([tuple([name, atom("handle_cast"), Term::Int(2), location()])]);
+    to.node.server_ended(&to.pid, &pair(elixir::runtime_error(text), stack));
+}
+
+/// Where in a stack: shells print no error without it.
+fn location() -> Term {
+    list([pair(atom("file"), charlist("otturnaut"))])
 }
 
 fn call(to: &Mailbox<'_>, server: &dyn GenServer, from: &From, request: &Term) {
@@ -97,10 +113,14 @@ fn call(to: &Mailbox<'_>, server: &dyn GenServer, from: &From, request: &Term) {
         group_leader: Term::from(from.pid.clone()),
     };
     let answered = catch_unwind(AssertUnwindSafe(|| server.call(&context, request)));
-    let stack = || list([tuple([atom(server.module()), atom("handle_call"), Term::Int(3), list([])])]);
+    let frame = |args| list([tuple([atom(server.module()), atom("handle_call"), args, location()])]);
+    let stack = || frame(Term::Int(3));
     let reason = match answered {
         Ok(Ok(Some(answer))) => return reply(to, from, &answer),
-        Ok(Ok(None)) => pair(atom("function_clause"), stack()),
+        Ok(Ok(None)) => {
+            let caller = pair(Term::from(from.pid.clone()), from.tag.clone());
+            pair(atom("function_clause"), frame(list([request.clone(), caller, server.state()])))
+        }
         Ok(Err(Raise::Error(error, _))) => pair(error, stack()),
         Ok(Err(Raise::Exit(reason))) => reason,
         Ok(Err(Raise::Throw(value))) => pair(pair(atom("nocatch"), value), stack()),
@@ -113,8 +133,8 @@ fn call(to: &Mailbox<'_>, server: &dyn GenServer, from: &From, request: &Term) {
 pub(super) fn reply(to: &Mailbox<'_>, from: &From, answer: &Term) {
     let message = pair(from.tag.clone(), answer.clone());
     let control = match from.alias() {
-        Some(alias) => control::alias_send(&to.pid, alias),
-        None => control::send(&to.pid, &from.pid),
+        Some(alias) => control::alias_send(&to.pid, alias, to.token.as_ref()),
+        None => control::send(&to.pid, &from.pid, to.token.as_ref()),
     };
     if let Err(e) = to.link.send(&control, Some(&message)) {
         to.node.server_ended(&to.pid, &pair(atom("badarg"), crate::term::binary(e.to_string())));

@@ -1,6 +1,6 @@
 //! Control messages (erts, "Protocol between connected nodes"): what a frame says, typed.
 
-use crate::term::{Atom, Pid, Reference, Term, atom, tuple};
+use crate::term::{Atom, DecodeError, Pid, Reference, Term, atom, tuple};
 
 /// Operations, by the first element of the control tuple.
 pub(super) mod op {
@@ -71,6 +71,7 @@ pub(super) struct SpawnRequest {
     pub(super) options: Vec<Term>,
     /// Bytes that the arguments take in memory.
     pub(super) memory: usize,
+    pub(super) token: Option<Term>,
 }
 
 /// What a peer says.
@@ -100,11 +101,12 @@ pub(super) enum Incoming {
     Send {
         to: Pid,
         message: Term,
+        token: Option<Term>,
     },
     SendNamed {
-        from: Pid,
         name: Atom,
         message: Term,
+        token: Option<Term>,
     },
     Monitor {
         from: Pid,
@@ -121,6 +123,11 @@ pub(super) enum Incoming {
         reason: Term,
     },
     Spawn(Box<SpawnRequest>),
+    /// Something that takes more than one message may.
+    TooMuch {
+        request: Option<Box<SpawnRequest>>,
+        why: DecodeError,
+    },
     /// Another group leader.
     Lead {
         leader: Term,
@@ -211,10 +218,12 @@ fn read_message(op: i64, parts: &[Term], payload: Option<Term>) -> Read {
     let pid = |at: usize| parts.get(at).and_then(Term::as_pid).cloned();
     Some(Ok(match op {
         op::SEND | op::SEND_TT | op::SEND_SENDER | op::SEND_SENDER_TT => {
-            Incoming::Send { to: pid(1)?, message: payload? }
+            Incoming::Send { to: pid(1)?, message: payload?, token: parts.get(2).cloned() }
         }
         op::REG_SEND | op::REG_SEND_TT => match parts.get(2)? {
-            Term::Atom(name) => Incoming::SendNamed { from: pid(0)?, name: name.clone(), message: payload? },
+            Term::Atom(name) => {
+                Incoming::SendNamed { name: name.clone(), message: payload?, token: parts.get(3).cloned() }
+            }
             _ => return None,
         },
         op::SPAWN_REQUEST | op::SPAWN_REQUEST_TT => Incoming::Spawn(Box::new(read_spawn(parts, payload?)?)),
@@ -233,19 +242,35 @@ fn is_known(op: i64) -> bool {
 }
 
 fn read_spawn(parts: &[Term], payload: Term) -> Option<SpawnRequest> {
+    let (request, arity) = read_spawn_head(parts)?;
+    let Term::List(args) = payload else { return None };
+    (usize::try_from(arity) == Ok(args.len())).then_some(SpawnRequest { args, ..request })
+}
+
+/// A request to spawn without its arguments, and how many it should have.
+fn read_spawn_head(parts: &[Term]) -> Option<(SpawnRequest, i64)> {
     let [Term::Ref(id), Term::Pid(from), group_leader, what, options, ..] = parts else { return None };
     let [Term::Atom(module), Term::Atom(function), Term::Int(arity)] = what.as_tuple()? else { return None };
-    let Term::List(args) = payload else { return None };
-    (usize::try_from(*arity) == Ok(args.len())).then(|| SpawnRequest {
+    let request = SpawnRequest {
         id: (**id).clone(),
         from: (**from).clone(),
         group_leader: group_leader.clone(),
         module: module.clone(),
         function: function.clone(),
-        args,
+        args: Vec::new(),
         options: options.as_list().unwrap_or_default().to_vec(),
         memory: 0,
-    })
+        token: parts.get(5).cloned(),
+    };
+    Some((request, *arity))
+}
+
+/// What is known of a message whose payload is more than this node takes.
+pub(super) fn without_payload(control: &Term, why: DecodeError) -> Incoming {
+    let parts = control.as_tuple().unwrap_or_default();
+    let spawn = matches!(parts.first(), Some(Term::Int(op::SPAWN_REQUEST | op::SPAWN_REQUEST_TT)));
+    let head = parts.get(1..).filter(|_| spawn).and_then(read_spawn_head);
+    Incoming::TooMuch { request: head.map(|(request, _)| Box::new(request)), why }
 }
 
 /// Links and monitors that a spawned process was given: the flags of a spawn reply.
@@ -257,7 +282,14 @@ pub(super) struct SpawnFlags {
 
 pub(super) fn spawn_reply(request: &SpawnRequest, flags: SpawnFlags, result: Term) -> Term {
     let flags = i64::from(flags.link) | i64::from(flags.monitor) << 1;
-    tuple([op::SPAWN_REPLY.into(), request.id.clone().into(), request.from.clone().into(), flags.into(), result])
+    let rest = [request.id.clone().into(), request.from.clone().into(), flags.into(), result];
+    traced((op::SPAWN_REPLY, op::SPAWN_REPLY_TT), rest, request.token.as_ref())
+}
+
+/// A control tuple, or its form with a trace token: who is sent a message with one answers with it.
+fn traced<const N: usize>((plain, with_token): (i64, i64), rest: [Term; N], token: Option<&Term>) -> Term {
+    let op = if token.is_some() { with_token } else { plain };
+    Term::Tuple([Term::Int(op)].into_iter().chain(rest).chain(token.cloned()).collect())
 }
 
 /// The head of a DOWN; its reason follows.
@@ -276,13 +308,18 @@ pub(super) fn exit2(from: &Pid, to: &Pid) -> Term {
 }
 
 /// The head of a message to a process; the message follows.
-pub(super) fn send(from: &Pid, to: &Pid) -> Term {
-    tuple([op::SEND_SENDER.into(), from.clone().into(), to.clone().into()])
+pub(super) fn send(from: &Pid, to: &Pid, token: Option<&Term>) -> Term {
+    traced((op::SEND_SENDER, op::SEND_SENDER_TT), [from.clone().into(), to.clone().into()], token)
 }
 
 /// The head of a message to an alias; the message follows.
-pub(super) fn alias_send(from: &Pid, alias: &Reference) -> Term {
-    tuple([op::ALIAS_SEND.into(), from.clone().into(), alias.clone().into()])
+pub(super) fn alias_send(from: &Pid, alias: &Reference, token: Option<&Term>) -> Term {
+    traced((op::ALIAS_SEND, op::ALIAS_SEND_TT), [from.clone().into(), alias.clone().into()], token)
+}
+
+/// The head of a message to a name; the message follows.
+pub(super) fn send_named(from: &Pid, name: &Atom) -> Term {
+    tuple([op::REG_SEND.into(), from.clone().into(), atom(""), name.clone().into()])
 }
 
 pub(super) fn monitor(from: &Pid, target: &Pid, reference: &Reference) -> Term {
@@ -318,11 +355,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_with_a_trace_token_is_the_message() {
+    fn a_message_with_a_trace_token_is_the_message_and_the_token() {
         let plain = tuple([Term::Int(op::SEND_SENDER), pid(1).into(), pid(2).into()]);
         let traced = tuple([Term::Int(op::SEND_SENDER_TT), pid(1).into(), pid(2).into(), atom("token")]);
-        let message = Some(Term::OK);
-        assert_eq!(read(&plain, message.clone()), read(&traced, message));
+        let sent = |token| Ok(Incoming::Send { to: pid(2), message: Term::OK, token });
+        assert_eq!(read(&plain, Some(Term::OK)), sent(None));
+        assert_eq!(read(&traced, Some(Term::OK)), sent(Some(atom("token"))));
         let exit = tuple([Term::Int(op::EXIT2_TT), pid(1).into(), pid(2).into(), atom("token"), atom("why")]);
         assert_eq!(read(&exit, None), Ok(Incoming::Exit2 { from: pid(1), to: pid(2), reason: atom("why") }));
     }

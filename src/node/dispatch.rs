@@ -12,8 +12,14 @@ impl Receiver for Node {
     fn receive(&self, link: &Arc<Link>, incoming: Incoming) {
         match incoming {
             Incoming::Spawn(request) => rpc::spawn(self, link, *request),
-            Incoming::Send { to, message } => self.deliver(link, &Target::Pid(to), message),
-            Incoming::SendNamed { name, message, .. } => self.deliver(link, &Target::Name(name), message),
+            Incoming::Send { to, message, token } => self.deliver(link, &Target::Pid(to), (message, token)),
+            Incoming::SendNamed { name, message, token } => self.deliver(link, &Target::Name(name), (message, token)),
+            Incoming::TooMuch { request, why } => {
+                tracing::warn!(peer = %link.peer, "a message was dropped: {why}");
+                if let Some(request) = request {
+                    rpc::refuse(link, &request, "system_limit");
+                }
+            }
             Incoming::Unknown(op) => tracing::info!(peer = %link.peer, op, "an unknown control message was ignored"),
             Incoming::Nothing => {}
             signal => exits::receive(self, link, signal),
@@ -23,12 +29,12 @@ impl Receiver for Node {
 
 impl Node {
     /// A message to a process of this node; to an unknown one it is dropped, as everywhere in Erlang.
-    pub(super) fn deliver(&self, link: &Arc<Link>, target: &Target, message: Term) {
+    pub(super) fn deliver(&self, link: &Arc<Link>, target: &Target, (message, token): (Term, Option<Term>)) {
         let Some((pid, kind)) = self.0.processes.kind(target) else {
             tracing::debug!(?target, "a message to nobody was dropped");
             return;
         };
-        let to = Mailbox { node: self, link, pid };
+        let to = Mailbox { node: self, link, pid, token };
         match kind {
             Kind::Server(process) => call::receive(&to, &process, message),
             Kind::NetKernel => call::receive_ping(&to, &message),
@@ -43,4 +49,6 @@ pub(super) struct Mailbox<'a> {
     pub(super) node: &'a Node,
     pub(super) link: &'a Arc<Link>,
     pub(super) pid: Pid,
+    /// Of a sequential trace (kernel, `seq_trace`); an answer carries it back.
+    pub(super) token: Option<Term>,
 }

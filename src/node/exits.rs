@@ -25,9 +25,15 @@ impl Node {
 
     /// A registered server ended: its supervisor starts it anew at once, under its name, with a pid of its own.
     pub(super) fn server_ended(&self, pid: &Pid, reason: &Term) {
-        if let Some(mourners) = self.0.processes.replace(pid) {
-            tracing::warn!("a registered server ended and was started anew: {}", Inspect::short(reason, 200));
-            tell(pid, mourners, reason);
+        let process = match self.0.processes.kind(&Target::Pid(pid.clone())) {
+            Some((_, Kind::Server(process))) => Some(process),
+            _ => None,
+        };
+        let Some(mourners) = self.0.processes.replace(pid) else { return };
+        tracing::warn!("a registered server ended and was started anew: {}", Inspect::short(reason, 200));
+        tell(pid, mourners, reason);
+        if let Some(process) = process {
+            process.server.ended(self, pid, reason);
         }
     }
 
@@ -36,9 +42,11 @@ impl Node {
         if reason.is_atom("normal") {
             return;
         }
-        let reason = if signal == Signal::Exit && reason.is_atom("kill") { atom("killed") } else { reason };
+        let kill = signal == Signal::Exit && reason.is_atom("kill");
+        let reason = if kill { atom("killed") } else { reason };
         match self.0.processes.kind(&Target::Pid(to.clone())) {
             Some((_, Kind::Task(kill))) => kill.kill(reason),
+            Some((_, Kind::Server(process))) if process.server.traps_exits() && !kill => {}
             Some((pid, _)) => self.server_ended(&pid, &reason),
             None => {}
         }

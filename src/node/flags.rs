@@ -19,6 +19,11 @@ pub(super) fn missing(theirs: u64) -> u64 {
     basic | (MANDATORY_26 & !theirs)
 }
 
+/// What is offered to a peer: one that asks to be given a name must see that this was understood.
+pub(super) fn offered(theirs: u64) -> u64 {
+    OURS | theirs & NAME_ME
+}
+
 /// Whether the peer asks to be given a name.
 pub(super) fn wants_name(theirs: u64) -> bool {
     theirs & NAME_ME != 0

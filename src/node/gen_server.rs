@@ -1,21 +1,29 @@
 //! Registered servers that answer `GenServer.call` and `cast`.
 
-use super::{Context, Raise};
-use crate::term::Term;
+use super::{Context, Node, Raise};
+use crate::term::{Pid, Term};
 
 /// A server's state behind a registered name. Calls answer at once; what must wait is a function, not a server.
 pub trait GenServer: Send + Sync + 'static {
-    /// Answers `GenServer.call(server, request)`; `None` where no clause matches: the caller gets an exit
-    /// `{:function_clause, ...}` and the server lives on.
+    /// Answers `GenServer.call(server, request)`; `None` where no clause matches: the server ends with `:function_clause` and
+    /// is started anew.
     ///
     /// # Errors
-    /// The request is refused: the caller gets an exit with what was raised.
+    /// The request is refused: the server ends with what was raised.
     fn call(&self, context: &Context, request: &Term) -> Result<Option<Term>, Raise>;
 
-    /// Takes `GenServer.cast(server, message)`; what it does not know is logged by the node and dropped.
+    /// Takes `GenServer.cast(server, message)`; `false` where no clause matches: then the server ends and is started anew.
     fn cast(&self, _message: &Term) -> bool {
         false
     }
+
+    /// Whether exit signals do not end it, as with supervisors; `kill` does.
+    fn traps_exits(&self) -> bool {
+        false
+    }
+
+    /// It ended with this reason, and is started anew: what is linked to it ends too.
+    fn ended(&self, _node: &Node, _this: &Pid, _reason: &Term) {}
 
     /// The state as `:sys.get_state` shows it.
     fn state(&self) -> Term;

@@ -208,7 +208,14 @@ pub(super) fn parse(frame: &Bytes) -> Result<Incoming, LinkEnd> {
     if !op.is_some_and(control::has_payload) {
         return Ok(control::read(&control, None)?);
     }
-    let memory = budget::measure(&payload, limits::TERM_MEMORY_BYTES)?.memory;
+    let memory = match budget::measure(&payload, limits::TERM_MEMORY_BYTES) {
+        Ok(size) => size.memory,
+        // Well-formed as far as it was looked at: the sender loses this message, not its connection.
+        Err(why @ (DecodeError::Depth { .. } | DecodeError::Memory { .. })) => {
+            return Ok(control::without_payload(&control, why));
+        }
+        Err(why) => return Err(why.into()),
+    };
     let payload = codec::decode(&payload)?;
     let mut incoming = control::read(&control, Some(payload))?;
     if let Incoming::Spawn(request) = &mut incoming {

@@ -66,7 +66,7 @@ use self::seats::Seats;
 use self::supervisor::Supervisor;
 use crate::limits;
 use crate::secret::Secret;
-use crate::term::{Atom, Pid, Reference, Term, atom, tuple};
+use crate::term::{Atom, Pid, Reference, Term, tuple};
 
 /// How a node is set up.
 #[derive(Debug, Clone)]
@@ -298,6 +298,14 @@ impl Node {
         if burst.is_empty() { Ok(()) } else { link.queue.put_stream(burst.frames).await }
     }
 
+    /// Sends a message to what `control` names on another node, if there is a link to it.
+    fn send_to(&self, node: &Atom, control: &Term, message: &Term) {
+        let Some(link) = self.0.links.get(node) else { return };
+        if let Err(e) = link.send_now(control, Some(message)) {
+            tracing::warn!(to = %node, "a message was left out: {e}");
+        }
+    }
+
     /// Waits until a process of any node has ended; gives its reason (`noproc` if it was not there, `noconnection` if the
     /// link to its node is lost). `this` is who watches. Dropping the future takes the monitor back.
     pub async fn down(&self, this: &Pid, of: &Pid) -> Term {
@@ -349,14 +357,14 @@ impl Node {
         self.0.processes.new_reference()
     }
 
-    /// Takes no new work, waits up to `grace` for running calls, kills the rest with reason `shutdown`, closes the links.
+    /// Takes no new work, waits up to `grace` for running calls, ends the rest, closes the links.
     pub async fn shutdown(&self, grace: Duration) {
         self.0.closing.cancel();
         let deadline = tokio::time::Instant::now() + grace;
         while self.0.processes.tasks() > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.0.processes.kill_all(&atom("shutdown"));
+        self.0.processes.kill_all();
         let killed = tokio::time::Instant::now() + grace;
         while self.0.processes.tasks() > 0 && tokio::time::Instant::now() < killed {
             tokio::time::sleep(Duration::from_millis(1)).await;

@@ -53,9 +53,12 @@ fn receive_pair(to: &Mailbox<'_>, parts: &[Term]) {
                 run(to, call, ((**from).clone(), group_leader), Reply::Message((**from).clone()));
             }
             (Some([verb, Term::Atom(name), message]), None) if verb.is_atom("sbcast") => {
-                to.node.deliver(to.link, &Target::Name(name.clone()), message.clone());
-                let node = Term::Atom(to.node.name().clone());
-                answer_message(to.link, &to.pid, from, &pair(atom("rex"), node));
+                let (target, node) = (Target::Name(name.clone()), Term::Atom(to.node.name().clone()));
+                let known = to.node.0.processes.kind(&target).is_some();
+                to.node.deliver(to.link, &target, (message.clone(), None));
+                let missing = || pair(atom("nonexisting_name"), Term::Atom(name.clone()));
+                let said = if known { node.clone() } else { missing() };
+                answer_message(to.link, &to.pid, from, &tuple([atom("rex"), node, said]));
             }
             _ => {}
         },
@@ -123,7 +126,7 @@ struct Way<'a> {
 fn answer(way: &Way<'_>, reply: &Reply, value: Term) {
     match reply {
         Reply::Call(from) => {
-            let to = Mailbox { node: way.node, link: way.link, pid: way.rex.clone() };
+            let to = Mailbox { node: way.node, link: way.link, pid: way.rex.clone(), token: None };
             call::reply(&to, from, &value);
         }
         Reply::Message(to) => answer_message(way.link, way.rex, to, &pair(atom("rex"), value)),
@@ -132,5 +135,5 @@ fn answer(way: &Way<'_>, reply: &Reply, value: Term) {
 }
 
 fn answer_message(link: &Link, rex: &Pid, to: &Pid, message: &Term) {
-    rpc::send_or_say(link, &control::send(rex, to), message);
+    rpc::send_or_say(link, &control::send(rex, to, None), message);
 }

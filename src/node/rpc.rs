@@ -14,7 +14,7 @@ use super::function::WaitingBody;
 use super::link::Link;
 use super::processes::{Kill, Kind, Linked, Process, Watcher};
 use super::{Body, CallResult, Context, Node, Raise, pair};
-use crate::term::{Atom, Inspect, Pid, Term, atom, binary, elixir, list, tuple};
+use crate::term::{Atom, Inspect, Pid, Term, atom, binary, elixir, list, map, tuple};
 
 /// A function and its arguments.
 #[derive(Debug, Clone)]
@@ -61,22 +61,36 @@ pub(super) fn spawn(node: &Node, link: &Arc<Link>, mut request: SpawnRequest) {
     }
 }
 
-/// Which links and monitors are asked for; heap options and the like are tuples, and do not matter here.
+/// Options of a spawn about heaps and schedulers, which a process here does not have.
+const HEAP_OPTIONS: [&str; 7] = [
+    "priority",
+    "fullsweep_after",
+    "min_heap_size",
+    "min_bin_vheap_size",
+    "max_heap_size",
+    "message_queue_data",
+    "async_dist",
+];
+
+/// Which links and monitors are asked for.
 fn options(options: &[Term]) -> Option<SpawnFlags> {
     let mut flags = SpawnFlags::default();
     for option in options {
         match option {
             Term::Atom(name) if name == "link" => flags.link = true,
             Term::Atom(name) if name == "monitor" => flags.monitor = true,
-            Term::Tuple(parts) if parts.first().is_some_and(|name| name.is_atom("monitor")) => flags.monitor = true,
-            Term::Tuple(_) => {}
+            Term::Tuple(parts) => match (parts.len(), parts.first().and_then(Term::as_atom)) {
+                (2, Some("monitor")) => flags.monitor = true,
+                (2, Some(name)) if HEAP_OPTIONS.contains(&name) => {}
+                _ => return None,
+            },
             _ => return None,
         }
     }
     Some(flags)
 }
 
-fn refuse(link: &Link, request: &SpawnRequest, why: &'static str) {
+pub(super) fn refuse(link: &Link, request: &SpawnRequest, why: &'static str) {
     let reply = control::spawn_reply(request, SpawnFlags::default(), atom(why));
     link.send(&reply, None).unwrap_or_default();
 }
@@ -198,9 +212,19 @@ pub(super) fn exit_reason(raise: Raise, call: &Call) -> Term {
 /// An error without a stack gets that of its call.
 fn with_stack(raise: Raise, call: &Call) -> Raise {
     match raise {
+        Raise::Error(error, Term::List(stack)) if stack.is_empty() && call.module == "erlang" => {
+            Raise::Error(error, bif_frame(call))
+        }
         Raise::Error(error, Term::List(stack)) if stack.is_empty() => Raise::Error(error, frame(call)),
         other => other,
     }
+}
+
+/// What a BEAM node says of its own functions: the arguments themselves, and who explains the error.
+fn bif_frame(call: &Call) -> Term {
+    let explains = list([pair(atom("error_info"), map([("module", atom("erl_erts_errors"))]))]);
+    let (module, function) = (Term::Atom(call.module.clone()), Term::Atom(call.function.clone()));
+    list([tuple([module, function, Term::List(call.args.clone()), explains])])
 }
 
 /// `[{module, function, arity, []}]`.

@@ -32,6 +32,10 @@ impl GenServer for Supervisor {
         })
     }
 
+    fn traps_exits(&self) -> bool {
+        true
+    }
+
     fn state(&self) -> Term {
         keyword([("name", atom(self.0))])
     }

@@ -27,7 +27,7 @@ pub(super) fn receive(to: &Mailbox<'_>, process: &ServerProcess, (from, request)
     reply(to, from, &answer);
     if request.is_atom("resume") {
         for (link, message) in process.resume() {
-            take(&Mailbox { node: to.node, link: &link, pid: to.pid.clone() }, process, &message);
+            take(&Mailbox { node: to.node, link: &link, pid: to.pid.clone(), token: None }, process, &message);
             link.queue.flush();
         }
     }

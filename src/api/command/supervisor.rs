@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::limits;
-use crate::node::{Context, GenServer, Raise};
+use crate::node::{Context, GenServer, Node, Raise};
 use crate::term::{Pid, Term, atom, keyword, list, tuple};
 
 /// The runners. Clones share them.
@@ -68,7 +68,7 @@ impl Supervisor {
 impl GenServer for Supervisor {
     fn call(&self, context: &Context, request: &Term) -> Result<Option<Term>, Raise> {
         let child = |pid: Pid| {
-            let modules = list([atom("Elixir.Otturnaut.Command.Runner")]);
+            let modules = list([atom("Elixir.Task.Supervised")]);
             tuple([atom("undefined"), Term::from(pid), atom("worker"), modules])
         };
         if request.is_atom("which_children") {
@@ -90,6 +90,17 @@ impl GenServer for Supervisor {
                 Ok(Some(if known { Term::OK } else { missing() }))
             }
             _ => Ok(None),
+        }
+    }
+
+    fn traps_exits(&self) -> bool {
+        true
+    }
+
+    /// The runners are linked to it.
+    fn ended(&self, node: &Node, this: &Pid, reason: &Term) {
+        for runner in self.pids() {
+            node.exit(this, &runner, reason.clone());
         }
     }
 

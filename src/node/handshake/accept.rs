@@ -11,10 +11,10 @@ pub(in crate::node) async fn accept(
     local: &Local,
     judge: impl Fn(&Atom) -> Verdict + Send,
 ) -> Result<Peer, HandshakeError> {
-    let peer = greet(stream, local, judge).await?;
+    let (peer, offered) = greet(stream, local, judge).await?;
     let ours = rand::random();
     let challenge =
-        Challenge { flags: flags::OURS, number: ours, creation: local.creation, name: local.name.as_str().as_bytes() };
+        Challenge { flags: offered, number: ours, creation: local.creation, name: local.name.as_str().as_bytes() };
     message::send(stream, local.head, &message::challenge(&challenge)).await?;
     let frame = message::receive(stream, local.head).await?;
     let (theirs, answer) = message::parse_reply(&frame)?;
@@ -25,12 +25,12 @@ pub(in crate::node) async fn accept(
     Ok(peer)
 }
 
-/// Takes the peer's name, answers with a status.
+/// Takes the peer's name, answers with a status; tells what to offer.
 async fn greet(
     stream: &mut impl Stream,
     local: &Local,
     judge: impl Fn(&Atom) -> Verdict + Send,
-) -> Result<Peer, HandshakeError> {
+) -> Result<(Peer, u64), HandshakeError> {
     let frame = message::receive(stream, local.head).await?;
     let asked = message::parse_name(&frame)?;
     let given = flags::wants_name(asked.flags);
@@ -60,5 +60,5 @@ async fn greet(
             return Err(HandshakeError::Full { peer });
         }
     }
-    Ok(Peer { name: peer, flags: asked.flags & flags::OURS, creation })
+    Ok((Peer { name: peer, flags: asked.flags & flags::OURS, creation }, flags::offered(asked.flags)))
 }

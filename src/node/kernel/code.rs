@@ -1,13 +1,16 @@
 //! `code`, and what every module tells of itself: all of it follows from the tables.
 
+use md5::{Digest, Md5};
+
 use super::{answer, atom_text, badarg};
-use crate::node::{CallResult, Context, Module, pair};
+use crate::node::{CallResult, Context, Module, Raise, pair};
 use crate::term::{Term, atom, binary, charlist, list};
 
 pub(super) fn module() -> Module {
     Module::new("code")
         .immediate("ensure_loaded", 1..=1, |context, args| {
-            let known = is_known(context, atom_text(args, 0)?);
+            let name = atom_text(args, 0).map_err(|_| Raise::error(atom("function_clause")))?;
+            let known = is_known(context, name);
             let module = args.first().cloned().unwrap_or(Term::NIL);
             Ok(if known { pair(atom("module"), module) } else { pair(atom("error"), atom("nofile")) })
         })
@@ -33,12 +36,13 @@ pub(super) fn reflection(name: &'static str) -> Module {
             pair(atom("exports"), exports(context, name)),
             pair(atom("attributes"), attributes(context)),
             pair(atom("compile"), list([])),
+            pair(atom("md5"), md5(context, name)),
         ])),
         [item] => match item.as_atom() {
             Some("module") => answer(atom(name)),
             Some("exports" | "functions") => Ok(exports(context, name)),
             Some("attributes") => Ok(attributes(context)),
-            Some("md5") => Ok(Term::Binary(bytes::Bytes::new())),
+            Some("md5") => Ok(md5(context, name)),
             Some("compile" | "nifs") => Ok(list([])),
             _ => Err(badarg()),
         },
@@ -56,10 +60,17 @@ fn elixir_info(context: &Context, name: &'static str, args: &[Term]) -> CallResu
         "functions" => Ok(functions(context, name)),
         "macros" | "compile" => Ok(list([])),
         "attributes" => Ok(attributes(context)),
-        "md5" => Ok(binary("")),
+        "md5" => Ok(md5(context, name)),
         "struct" | "deprecated" => Ok(Term::NIL),
-        _ => Err(crate::node::Raise::error(atom("function_clause"))),
+        _ => Err(Raise::error(atom("function_clause"))),
     }
+}
+
+/// Tells versions of a module apart, as the digest of its code does on a BEAM node.
+fn md5(context: &Context, name: &str) -> Term {
+    let digest: [u8; 16] =
+        Md5::new().chain_update(name).chain_update(context.node.0.settings.application.1).finalize().into();
+    Term::Binary(digest.to_vec().into())
 }
 
 /// All functions with their arities.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{answer, atom_text, badarg, code, reader};
-use crate::node::{CallResult, Context, Module, Raise, named_target};
+use crate::node::{CallResult, Context, Module, Raise, control};
 use crate::term::{Pid, Term, atom, list, tuple};
 
 pub(super) fn module() -> Module {
@@ -36,9 +36,13 @@ pub(super) fn module() -> Module {
             [other, _] => Err(Raise::error(tuple([atom("badfun"), other.clone()]))),
             _ => Err(badarg()),
         })
-        .immediate("halt", 0..=2, |context, _| {
+        .immediate("throw", 1..=1, |_, args| Err(Raise::Throw(args.first().cloned().ok_or_else(badarg)?)))
+        .immediate("exit", 1..=1, |_, args| Err(Raise::Exit(args.first().cloned().ok_or_else(badarg)?)))
+        .immediate("error", 1..=2, |_, args| Err(Raise::error(args.first().cloned().ok_or_else(badarg)?)))
+        // Nobody hears back from a node that halted.
+        .waiting("halt", 0..=2, |context, _| async move {
             context.node.0.settings.stop.cancel();
-            answer(true)
+            std::future::pending().await
         });
     with_processes(module)
 }
@@ -109,16 +113,23 @@ fn function_exported(context: &Context, args: &[Term]) -> CallResult {
     answer(context.node.0.modules.lookup(module, function, arity).is_some())
 }
 
-/// To a process of any node, or a registered name here; names that nobody has are `badarg`.
+/// To a process, an alias or a name of any node; names that nobody has here are `badarg`.
 async fn send(context: &Context, args: &[Term]) -> CallResult {
     let (to, message) = (args.first().ok_or_else(badarg)?, args.get(1).cloned().ok_or_else(badarg)?);
+    let node = &context.node;
     match to {
-        // A process that is gone takes no message, and nobody is told, as everywhere in Erlang.
-        Term::Pid(pid) => context.node.send(&context.this, pid, message.clone()).await.unwrap_or_default(),
-        Term::Atom(name) if context.node.whereis(name.as_str()).is_none() => return Err(badarg()),
-        named => {
-            named_target(named, &context.node).ok_or_else(badarg)?;
-        }
+        // What is gone takes no message, and nobody is told, as everywhere in Erlang.
+        Term::Pid(pid) => node.send(&context.this, pid, message.clone()).await.unwrap_or_default(),
+        Term::Ref(alias) => node.send_to(&alias.node, &control::alias_send(&context.this, alias, None), &message),
+        Term::Atom(name) if node.whereis(name.as_str()).is_none() => return Err(badarg()),
+        Term::Tuple(parts) => match parts.as_slice() {
+            [Term::Atom(name), Term::Atom(at)] => {
+                node.send_to(at, &control::send_named(&context.this, name), &message);
+            }
+            _ => return Err(badarg()),
+        },
+        Term::Atom(_) => {}
+        _ => return Err(badarg()),
     }
     Ok(if args.len() == 3 { Term::OK } else { message })
 }

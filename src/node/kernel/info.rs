@@ -93,7 +93,8 @@ fn system_info(context: &Context, args: &[Term]) -> CallResult {
 
 /// All items of a process, one of them, or some.
 fn process_info(context: &Context, args: &[Term]) -> CallResult {
-    const ALL: [&str; 8] = [
+    // Those and the order of a BEAM node; what a process here does not have is 0 or empty.
+    const ALL: [&str; 17] = [
         "registered_name",
         "current_function",
         "initial_call",
@@ -101,7 +102,16 @@ fn process_info(context: &Context, args: &[Term]) -> CallResult {
         "message_queue_len",
         "links",
         "dictionary",
-        "memory",
+        "trap_exit",
+        "error_handler",
+        "priority",
+        "group_leader",
+        "total_heap_size",
+        "heap_size",
+        "stack_size",
+        "reductions",
+        "garbage_collection",
+        "suspending",
     ];
     let pid = own_pid(context, args)?;
     if !context.node.is_alive(&pid) && pid != context.this {
@@ -153,12 +163,16 @@ fn item(context: &Context, pid: &crate::term::Pid, name: &str) -> Result<Term, R
             list(watchers.unwrap_or_default().into_iter().map(Term::from))
         }
         "dictionary" => list([pair(atom("$initial_call"), initial())]),
-        "messages" | "monitors" | "current_stacktrace" => list([]),
+        "error_handler" => atom("error_handler"),
+        "garbage_collection" | "suspending" | "messages" | "monitors" | "current_stacktrace" => list([]),
         "group_leader" => {
             let leader = processes.with(pid, |process, _| process.group_leader.clone());
             leader.unwrap_or_else(|| context.group_leader.clone())
         }
-        "trap_exit" => Term::from(false),
+        "trap_exit" => {
+            let traps = |kind: &Kind| matches!(kind, Kind::Server(process) if process.server.traps_exits());
+            Term::from(processes.with(pid, |process, _| traps(&process.kind)).unwrap_or(false))
+        }
         "priority" => atom("normal"),
         _ => return Err(badarg()),
     };

@@ -31,19 +31,19 @@ pub(super) fn net_kernel() -> Module {
 
 pub(super) fn sys() -> Module {
     Module::new("sys")
-        .immediate("get_state", 1..=2, |context, args| Ok(server(context, args)?.1.server.state()))
+        .immediate("get_state", 1..=2, |context, args| Ok(server(context, "get_state", args)?.1.server.state()))
         .immediate("get_status", 1..=2, |context, args| {
-            let (pid, process) = server(context, args)?;
+            let (pid, process) = server(context, "get_status", args)?;
             Ok(crate::node::sys::status(&context.node, &pid, &process))
         })
 }
 
 type Found = (Pid, std::sync::Arc<ServerProcess>);
 
-fn server(context: &Context, args: &[Term]) -> Result<Found, Raise> {
+fn server(context: &Context, function: &'static str, args: &[Term]) -> Result<Found, Raise> {
     let named = args.first().ok_or_else(badarg)?;
     let missing = || {
-        let call = tuple([atom("sys"), atom("get_state"), list([named.clone()])]);
+        let call = tuple([atom("sys"), atom(function), Term::List(args.to_vec())]);
         Raise::Exit(pair(atom("noproc"), call))
     };
     call::server_of(&context.node, named).ok_or_else(missing)

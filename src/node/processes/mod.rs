@@ -383,11 +383,12 @@ impl Processes {
         orphans
     }
 
-    /// Tells all tasks to end.
-    pub(super) fn kill_all(&self, reason: &Term) {
+    /// Tells all tasks to end. Callers hear what they hear of a node that goes down.
+    pub(super) fn kill_all(&self) {
         for process in self.table().live.values() {
             if let Kind::Task(kill) = &process.kind {
-                kill.kill(reason.clone());
+                let called = process.account.0.is_some();
+                kill.kill(atom(if called { "noconnection" } else { "shutdown" }));
             }
         }
     }
