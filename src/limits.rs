@@ -107,6 +107,10 @@ pub const WATCHERS: usize = 100_000;
 /// address needs.
 pub const HANDSHAKES: usize = 256;
 
+/// Strangers that lost their place to others and whose sockets are not closed yet, before no more are accepted: it is a
+/// matter of microseconds, but a flood can come in faster.
+pub const LEAVING_STRANGERS: usize = 64;
+
 /// Links at once: a cluster where each node knows each is long unusable then, and a link that waits costs some 100 KiB.
 /// Handshakes under way when the last place is taken may still exceed it.
 pub const LINKS: usize = 1024;

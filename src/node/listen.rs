@@ -7,6 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use super::seats::{Seat, Seats};
 use crate::limits;
 
 /// Opens a port: on all addresses of both families if none is given.
@@ -53,11 +54,11 @@ impl Acceptor {
         Self { socket, told: None }
     }
 
-    /// The next connection, and from where it comes.
-    pub(super) async fn next(&mut self) -> (TcpStream, IpAddr) {
+    /// The next connection, and its seat.
+    pub(super) async fn next(&mut self, seats: &Seats) -> (TcpStream, Seat) {
         loop {
             match self.socket.accept().await {
-                Ok((stream, from)) => return (stream, from.ip().to_canonical()),
+                Ok((stream, from)) => return (stream, seats.enter(from.ip().to_canonical()).await),
                 // Out of file descriptors or memory: wait a moment instead of spinning.
                 Err(e) => {
                     if self.told.is_none_or(|told| told.elapsed() >= limits::FAILURE_LOG) {
@@ -86,13 +87,13 @@ mod tests {
     async fn one_socket_takes_both_families_and_names_peers_by_their_own_addresses() {
         let socket = open(None, 0).unwrap();
         let port = socket.local_addr().unwrap().port();
-        let mut acceptor = Acceptor::new(socket);
+        let (mut acceptor, seats) = (Acceptor::new(socket), Seats::new(1));
         for address in
             [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 9).into()]
         {
             let connected = TcpStream::connect((address, port)).await.unwrap();
-            let (stream, from) = acceptor.next().await;
-            assert_eq!(from, connected.local_addr().unwrap().ip());
+            let (stream, seat) = acceptor.next(&seats).await;
+            assert_eq!(seat.from, connected.local_addr().unwrap().ip());
             assert!(is_local(&stream), "{address}");
         }
     }

@@ -17,7 +17,7 @@ use super::client::put_text;
 use super::{HIDDEN, MESSAGE_BYTES, TEXT_BYTES, VERSION, tag};
 use crate::limits;
 use crate::node::listen::{self, Acceptor};
-use crate::node::seats::Seats;
+use crate::node::seats::{Seat, Seats};
 
 /// The register. Clones share it.
 #[derive(Clone)]
@@ -90,14 +90,14 @@ impl Server {
         let port = listener.local_addr().map_or(0, |address| address.port());
         let mut acceptor = Acceptor::new(listener);
         loop {
-            let (stream, from) = tokio::select! {
-                accepted = acceptor.next() => accepted,
+            let (stream, seat) = tokio::select! {
+                accepted = acceptor.next(&self.0.requests) => accepted,
                 () = stop.cancelled() => return,
             };
             let (server, stop) = (self.clone(), stop.clone());
             tasks.spawn(async move {
                 tokio::select! {
-                    () = server.attend(stream, from, port) => {}
+                    () = server.attend(stream, seat, port) => {}
                     () = stop.cancelled() => {}
                 }
             });
@@ -105,8 +105,7 @@ impl Server {
     }
 
     /// A connection, to its end.
-    async fn attend(&self, mut stream: TcpStream, from: IpAddr, port: u16) {
-        let seat = self.0.requests.enter(from);
+    async fn attend(&self, mut stream: TcpStream, seat: Seat, port: u16) {
         let asked = tokio::select! {
             asked = timeout(limits::EPMD_REQUEST, self.answer(&mut stream, port)) => asked,
             () = seat.given_up.cancelled() => return,
