@@ -133,9 +133,9 @@ async fn a_flood_of_strangers_of_all_kinds_keeps_no_honest_peer_out() {
         let slow: JoinSet<_> = (0..20).map(|_| slow(8, dist_port)).collect();
         let beam = Beam::new(epmd_port);
         let (_, (), listened) = tokio::join!(beam.run(&agent.name, script), afar, slow.join_all());
-        let longest = listened.into_iter().max().unwrap();
-        // Their time, and a moment of a machine that is busy.
-        assert!(longest < limits::HANDSHAKE + Duration::from_secs(3), "slow ones were heard for {longest:?}");
+        // Their time to the end, as few as they are; and a moment of a machine that is busy.
+        let time = limits::HANDSHAKE.mul_f64(0.9)..limits::HANDSHAKE + Duration::from_secs(3);
+        assert!(listened.iter().all(|heard| time.contains(heard)), "slow ones were heard for {listened:?}");
     };
     let watch = async {
         loop {
@@ -149,7 +149,6 @@ async fn a_flood_of_strangers_of_all_kinds_keeps_no_honest_peer_out() {
         () = watch => {}
     }
     strangers.shutdown().await;
-    println!("{}", std::fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap());
 
     println!("resident: {before} KiB before, {most} at most, {} after; {most_files} files", agent.resident());
     let seats = 2 * limits::HANDSHAKES + 2 * limits::EPMD_REQUESTS + 2 * limits::LEAVING_STRANGERS;
@@ -188,4 +187,19 @@ async fn so_many_links_are_taken_and_no_more_and_a_peer_that_comes_back_is_not_c
     drop(links.pop());
     let taken = async || Raw::connect_as(&stranger, dist_port, Duration::ZERO).await.is_ok();
     eventually("a place", taken).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_file_descriptors_it_waits_and_serves_again_when_there_are_some() {
+    let (epmd_port, dist_port) = (free_port(), free_port());
+    let agent = Agent::start_with_files("-n 64", epmd_port, dist_port).await;
+    let strangers = hold(2, dist_port, 200, b"").await;
+    agent.logs("cannot accept connections").await;
+    let spent = agent.processor_time();
+    sleep(Duration::from_secs(1)).await;
+    let spent = agent.processor_time().saturating_sub(spent);
+    assert!(spent < Duration::from_millis(200), "it spent {spent:?} in a second of waiting");
+    drop(strangers);
+    drop(Raw::connect(dist_port).await);
+    assert_eq!(agent.log().matches("cannot accept connections").count(), 1);
 }

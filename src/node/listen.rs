@@ -72,11 +72,16 @@ impl Acceptor {
     }
 }
 
-/// Whether the other end of a connection is this machine: its address is a loopback address, or that of this end.
+/// Whether the other end of a connection is this machine, as EPMD sees it.
 pub(super) fn is_local(stream: &TcpStream) -> bool {
     let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else { return false };
-    let peer = peer.ip().to_canonical();
-    peer.is_loopback() || peer == own.ip().to_canonical()
+    is_own(peer.ip(), own.ip())
+}
+
+/// A peer's address is a loopback address, or that of this end.
+fn is_own(peer: IpAddr, own: IpAddr) -> bool {
+    let peer = peer.to_canonical();
+    peer.is_loopback() || peer == own.to_canonical()
 }
 
 #[cfg(test)]
@@ -96,6 +101,15 @@ mod tests {
             assert_eq!(seat.from, connected.local_addr().unwrap().ip());
             assert!(is_local(&stream), "{address}");
         }
+    }
+
+    #[test]
+    fn a_peer_is_local_by_its_address_alone() {
+        let own = |peer: &str, own: &str| is_own(peer.parse().unwrap(), own.parse().unwrap());
+        assert!(own("127.0.0.9", "127.0.0.1") && own("::1", "::1") && own("::ffff:127.0.0.1", "::ffff:127.0.0.1"));
+        assert!(own("10.0.0.5", "10.0.0.5") && own("::ffff:10.0.0.5", "10.0.0.5"));
+        assert!(!own("10.0.0.6", "10.0.0.5") && !own("2001:db8::2", "2001:db8::1"));
+        assert!(!own("10.0.0.5", "127.0.0.1"), "as for EPMD");
     }
 
     #[tokio::test]

@@ -20,11 +20,18 @@ pub struct Agent {
 impl Agent {
     /// Starts one on loopback, beside no engine and no Caddy, and waits until it serves.
     pub async fn start(epmd_port: u16, dist_port: u16) -> Self {
+        // Far fewer than it needs, and may have.
+        Self::start_with_files("-Sn 64", epmd_port, dist_port).await
+    }
+
+    /// The same with a limit of open files, as `ulimit` takes it.
+    pub async fn start_with_files(limit: &str, epmd_port: u16, dist_port: u16) -> Self {
         let name = Atom::new(format!("{}@127.0.0.1", unique("agent"))).unwrap();
         let data = TempDir::new().unwrap();
         let log = File::create(data.path().join("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_otturnaut"));
-        command.arg("start").env_clear().env("RELEASE_NODE", name.as_str()).env("RELEASE_COOKIE", COOKIE);
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit {limit} && exec \"$0\" start"), env!("CARGO_BIN_EXE_otturnaut")]);
+        command.env_clear().env("RELEASE_NODE", name.as_str()).env("RELEASE_COOKIE", COOKIE);
         command.env("ERL_EPMD_PORT", epmd_port.to_string()).env("OTTURNAUT_DIST_PORT", dist_port.to_string());
         command.env("OTTURNAUT_DATA_DIR", data.path()).env("CONTAINER_SOCKET", "/nowhere/engine.sock");
         command.env("CADDY_ADMIN_URL", "http://127.0.0.1:1");
@@ -53,6 +60,14 @@ impl Agent {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it runs");
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Processor time that it has spent.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
     /// Its open files.

@@ -284,7 +284,11 @@ mod tests {
     use super::*;
 
     fn served() -> (u16, CancellationToken) {
-        let listener = listen::open(None, 0).unwrap();
+        served_at(None)
+    }
+
+    fn served_at(bind: Option<IpAddr>) -> (u16, CancellationToken) {
+        let listener = listen::open(bind, 0).unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = CancellationToken::new();
         let (server, tasks, until) = (Server::with("own", 1234), TaskTracker::new(), stop.clone());
@@ -334,6 +338,18 @@ mod tests {
         assert!(matches!(register(port, "other", 1).await, Err(RegisterError::Taken)));
         drop(registration);
         freed(port, "other").await;
+    }
+
+    #[tokio::test]
+    async fn a_node_registers_over_the_family_that_is_served() {
+        for address in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let (port, _stop) = served_at(Some(address));
+            let _registered = register(port, "other", 4321).await.unwrap();
+            assert_eq!(lookup((address, port).into(), "other").await.unwrap(), Some(4321));
+        }
+        // A port that nobody listens on.
+        let port = listen::open(None, 0).unwrap().local_addr().unwrap().port();
+        assert!(register(port, "other", 4321).await.unwrap_err().is_nobody());
     }
 
     #[tokio::test]
