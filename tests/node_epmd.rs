@@ -6,8 +6,8 @@
 mod support;
 
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use otturnaut::node::Node;
@@ -48,16 +48,26 @@ fn alive(name: &str) -> &str {
 struct Epmd(Child);
 
 impl Epmd {
-    async fn start(port: u16) -> Self {
+    fn spawn(port: u16) -> Self {
         let mut command = Command::new("epmd");
         command.args(["-port", &port.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let epmd = Self(command.spawn().expect("epmd is installed"));
+        Self(command.spawn().expect("epmd is installed"))
+    }
+
+    async fn start(port: u16) -> Self {
+        let epmd = Self::spawn(port);
         eventually("epmd", || async { TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await;
         epmd
     }
 
     fn runs(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
+    }
+
+    /// One more finds the port taken, and leaves.
+    async fn leaves(port: u16) {
+        let another = Mutex::new(Self::spawn(port));
+        eventually("the other daemon to leave", || async { !another.lock().unwrap().runs() }).await;
     }
 }
 
@@ -98,9 +108,7 @@ async fn the_real_command_is_answered_as_by_the_real_daemon() {
     assert!(command(ours, &["-names"]).contains(&format!("name {name} at port ")));
     assert!(command(ours, &["-dump"]).contains(&format!("active name     <{name}> at port ")));
     assert_eq!(names(ours).await, [name]);
-    // A second daemon finds the port taken, and leaves.
-    let another = Command::new("epmd").args(["-port", &ours.to_string()]).stderr(Stdio::null()).status().unwrap();
-    assert!(another.success());
+    Epmd::leaves(ours).await;
     let [first, second] = nodes;
     end(first).await;
     end(second).await;
@@ -180,9 +188,7 @@ async fn it_takes_over_from_a_daemon_that_dies_and_never_steps_aside() {
     };
     tokio::join!(beam.run(&agent.name, &script), watching);
     assert!(!real.runs());
-    // One that is started later finds the port taken.
-    let late = Command::new("epmd").args(["-daemon", "-port", &port.to_string()]).status().unwrap();
-    assert!(late.success());
+    Epmd::leaves(port).await;
     assert_eq!(names(port).await, [own]);
     assert!(agent.log().contains("no EPMD answered, serving it"));
 }
