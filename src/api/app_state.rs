@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::args::{arg, error, ok};
+use super::args::{arg, check_server, error, ok};
 use super::runtime;
 use crate::apps::{AppEntry, AppState, AppStatus};
 use crate::node::{CallResult, Context, GenServer, Module, Raise};
@@ -24,8 +24,9 @@ pub(super) fn module(server: &Arc<Server>) -> Module {
     for (name, arity, verb) in FUNCTIONS {
         let server = server.clone();
         module = module.immediate(name, arity..=arity + 1, move |_, args| {
-            if let Some(named) = args.get(arity) {
-                check_server(named)?;
+            let (args, named) = args.split_at(arity.min(args.len()));
+            if let Some(named) = named.first() {
+                check_server(named, NAME, (name, args))?;
             }
             verb(&server.state, args)
         });
@@ -79,16 +80,6 @@ impl GenServer for Server {
     fn module(&self) -> &'static str {
         NAME
     }
-}
-
-/// The server given as last argument must be the one there is.
-fn check_server(server: &Term) -> Result<(), Raise> {
-    let named = match server {
-        Term::Pid(_) => true,
-        Term::Tuple(parts) => parts.first().is_some_and(|name| name.is_atom(NAME)),
-        other => other.is_atom(NAME),
-    };
-    if named { Ok(()) } else { Err(Raise::Exit(tuple([atom("noproc"), server.clone()]))) }
 }
 
 fn app_id(args: &[Term]) -> Result<&str, ReadError> {

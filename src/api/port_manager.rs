@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::args::{arg, error, ok};
+use super::args::{arg, check_server, error, ok};
 use crate::apps::PortManager;
 use crate::node::{CallResult, Context, GenServer, Module, Raise};
 use crate::term::{Term, atom, list, map, tuple};
@@ -29,8 +29,14 @@ pub(super) struct Server {
 /// The functions; each takes a server as a further last argument, of which there is one here.
 pub(super) fn module(server: &Arc<Server>) -> Module {
     FUNCTIONS.iter().fold(Module::new(NAME), |module, (name, arity, verb)| {
-        let (server, verb) = (server.clone(), *verb);
-        module.immediate(name, *arity..=*arity + 1, move |_, args| verb(&server.ports, args))
+        let (server, name, arity, verb) = (server.clone(), *name, *arity, *verb);
+        module.immediate(name, arity..=arity + 1, move |_, args| {
+            let (args, named) = args.split_at(arity.min(args.len()));
+            if let Some(named) = named.first() {
+                check_server(named, NAME, (name, args))?;
+            }
+            verb(&server.ports, args)
+        })
     })
 }
 

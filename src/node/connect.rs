@@ -16,7 +16,7 @@ use super::epmd::{Keeper, KeeperError, client};
 use super::handshake::{self, HandshakeError, Head, Local, Peer, Verdict};
 use super::link::{Link, LinkEnd};
 use super::listen::{self, Acceptor};
-use super::seats::source;
+use super::seats::{Seat, source};
 use super::ticks::Ticks;
 use super::transport::Transport;
 use super::{Node, NodeError, Settings, name, tls};
@@ -62,12 +62,12 @@ impl Listener {
         node.0.tasks.clone().spawn(async move {
             let mut acceptor = Acceptor::new(self.socket);
             loop {
-                let (stream, from) = tokio::select! {
-                    accepted = acceptor.next() => accepted,
+                let (stream, seat) = tokio::select! {
+                    accepted = acceptor.next(&node.0.handshakes) => accepted,
                     () = node.0.stop.cancelled() => return,
                 };
                 let serving = node.clone();
-                node.0.tasks.spawn(async move { serving.accept(stream, from).await });
+                node.0.tasks.spawn(async move { serving.accept(stream, seat).await });
             }
         });
     }
@@ -115,8 +115,8 @@ impl Node {
         Local { name: settings.name.clone(), cookie: settings.cookie.clone(), creation: self.0.creation, head }
     }
 
-    async fn accept(&self, stream: TcpStream, from: IpAddr) {
-        let (local, seat) = (self.local(), self.0.handshakes.enter(from));
+    async fn accept(&self, stream: TcpStream, seat: Seat) {
+        let (local, from) = (self.local(), seat.from);
         let judge = |peer: &Atom| {
             seat.named();
             self.0.links.judge(&local.name, peer)

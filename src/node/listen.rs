@@ -7,6 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use super::seats::{Seat, Seats};
 use crate::limits;
 
 /// Opens a port: on all addresses of both families if none is given.
@@ -53,11 +54,11 @@ impl Acceptor {
         Self { socket, told: None }
     }
 
-    /// The next connection, and from where it comes.
-    pub(super) async fn next(&mut self) -> (TcpStream, IpAddr) {
+    /// The next connection, and its seat.
+    pub(super) async fn next(&mut self, seats: &Seats) -> (TcpStream, Seat) {
         loop {
             match self.socket.accept().await {
-                Ok((stream, from)) => return (stream, from.ip().to_canonical()),
+                Ok((stream, from)) => return (stream, seats.enter(from.ip().to_canonical()).await),
                 // Out of file descriptors or memory: wait a moment instead of spinning.
                 Err(e) => {
                     if self.told.is_none_or(|told| told.elapsed() >= limits::FAILURE_LOG) {
@@ -71,11 +72,16 @@ impl Acceptor {
     }
 }
 
-/// Whether the other end of a connection is this machine: its address is a loopback address, or that of this end.
+/// Whether the other end of a connection is this machine, as EPMD sees it.
 pub(super) fn is_local(stream: &TcpStream) -> bool {
     let (Ok(peer), Ok(own)) = (stream.peer_addr(), stream.local_addr()) else { return false };
-    let peer = peer.ip().to_canonical();
-    peer.is_loopback() || peer == own.ip().to_canonical()
+    is_own(peer.ip(), own.ip())
+}
+
+/// A peer's address is a loopback address, or that of this end.
+fn is_own(peer: IpAddr, own: IpAddr) -> bool {
+    let peer = peer.to_canonical();
+    peer.is_loopback() || peer == own.to_canonical()
 }
 
 #[cfg(test)]
@@ -86,15 +92,24 @@ mod tests {
     async fn one_socket_takes_both_families_and_names_peers_by_their_own_addresses() {
         let socket = open(None, 0).unwrap();
         let port = socket.local_addr().unwrap().port();
-        let mut acceptor = Acceptor::new(socket);
+        let (mut acceptor, seats) = (Acceptor::new(socket), Seats::new(1));
         for address in
             [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into(), Ipv4Addr::new(127, 0, 0, 9).into()]
         {
             let connected = TcpStream::connect((address, port)).await.unwrap();
-            let (stream, from) = acceptor.next().await;
-            assert_eq!(from, connected.local_addr().unwrap().ip());
+            let (stream, seat) = acceptor.next(&seats).await;
+            assert_eq!(seat.from, connected.local_addr().unwrap().ip());
             assert!(is_local(&stream), "{address}");
         }
+    }
+
+    #[test]
+    fn a_peer_is_local_by_its_address_alone() {
+        let own = |peer: &str, own: &str| is_own(peer.parse().unwrap(), own.parse().unwrap());
+        assert!(own("127.0.0.9", "127.0.0.1") && own("::1", "::1") && own("::ffff:127.0.0.1", "::ffff:127.0.0.1"));
+        assert!(own("10.0.0.5", "10.0.0.5") && own("::ffff:10.0.0.5", "10.0.0.5"));
+        assert!(!own("10.0.0.6", "10.0.0.5") && !own("2001:db8::2", "2001:db8::1"));
+        assert!(!own("10.0.0.5", "127.0.0.1"), "as for EPMD");
     }
 
     #[tokio::test]

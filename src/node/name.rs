@@ -37,6 +37,7 @@ mod tests {
     #[test]
     fn only_names_with_one_at_and_no_control_characters_are_taken() {
         assert_eq!(parse(b"a@127.0.0.1").unwrap(), "a@127.0.0.1");
+        assert_eq!(split("a@2001:db8::1"), Some(("a", "2001:db8::1")));
         for bad in [b"a@b@c".as_slice(), b"@b", b"a@", b"a", b"a\n@b", b"a b@c", b"\xff@b", &[b'a'; 300]] {
             assert!(parse(bad).is_none(), "{bad:?}");
         }

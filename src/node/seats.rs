@@ -4,93 +4,120 @@
 //! drives out itself, and an honest peer, which needs milliseconds, is kept. Handshakes have two such rooms: whoever sent a
 //! valid name moves on to the second, where those that send nothing do not reach it.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// The seats, by the order in which they were taken.
-pub(super) struct Seats {
+use crate::limits;
+
+/// Clones share the seats.
+#[derive(Clone)]
+pub(super) struct Seats(Arc<Inner>);
+
+struct Inner {
     /// Of each of the two rooms.
     most: usize,
+    /// How many may be about, those included that were driven out and have not left yet.
+    about: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     last: u64,
-    taken: BTreeMap<u64, Taken>,
+    nameless: Room,
+    named: Room,
 }
 
-struct Taken {
-    source: IpAddr,
-    named: bool,
-    given_up: CancellationToken,
+/// Seats by their source, the oldest first.
+#[derive(Default)]
+struct Room {
+    taken: usize,
+    held: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
 }
 
 /// A stranger's place; given back when it is dropped.
-pub(super) struct Seat<'a> {
-    seats: &'a Seats,
+pub(super) struct Seat {
+    seats: Seats,
     number: u64,
+    /// Where the stranger comes from.
+    pub(super) from: IpAddr,
     /// Cancelled when the place is needed for another.
     pub(super) given_up: CancellationToken,
+    _about: Option<OwnedSemaphorePermit>,
 }
 
 impl Seats {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, state: Mutex::default() }
+        let about = Arc::new(Semaphore::new(2 * most + limits::LEAVING_STRANGERS));
+        Self(Arc::new(Inner { most, about, state: Mutex::default() }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn enter(&self, from: IpAddr) -> Seat<'_> {
+    /// Seats a stranger. Waits while many that were driven out are still to leave, never for those that sit.
+    pub(super) async fn enter(&self, from: IpAddr) -> Seat {
+        // The semaphore is never closed.
+        let about = self.0.about.clone().acquire_owned().await.ok();
         let mut state = self.state();
-        state.make_room(self.most, false);
         state.last += 1;
         let (number, given_up) = (state.last, CancellationToken::new());
-        state.taken.insert(number, Taken { source: source(from), named: false, given_up: given_up.clone() });
-        Seat { seats: self, number, given_up }
+        let seat = Seat { seats: self.clone(), number, from, given_up, _about: about };
+        state.nameless.put(&seat, self.0.most);
+        seat
     }
 }
 
-impl Seat<'_> {
+impl Seat {
     /// Its stranger said a name that a node may have.
     pub(super) fn named(&self) {
         let mut state = self.seats.state();
-        if state.taken.contains_key(&self.number) {
-            state.make_room(self.seats.most, true);
-        }
-        if let Some(taken) = state.taken.get_mut(&self.number) {
-            taken.named = true;
+        if state.nameless.take(source(self.from), self.number).is_some() {
+            state.named.put(self, self.seats.0.most);
         }
     }
 }
 
-impl Drop for Seat<'_> {
+impl Drop for Seat {
     fn drop(&mut self) {
-        self.seats.state().taken.remove(&self.number);
+        let mut state = self.seats.state();
+        state.nameless.take(source(self.from), self.number);
+        state.named.take(source(self.from), self.number);
     }
 }
 
-impl State {
-    fn make_room(&mut self, most: usize, named: bool) {
-        let room = || self.taken.iter().filter(|(_, taken)| taken.named == named);
-        if room().count() < most {
-            return;
+impl Room {
+    fn put(&mut self, seat: &Seat, most: usize) {
+        if self.taken >= most
+            && let Some((source, oldest)) = self.victim()
+            && let Some(given_up) = self.take(source, oldest)
+        {
+            given_up.cancel();
         }
-        let mut held: HashMap<IpAddr, usize> = HashMap::new();
-        for (_, taken) in room() {
-            *held.entry(taken.source).or_default() += 1;
+        self.held.entry(source(seat.from)).or_default().insert(seat.number, seat.given_up.clone());
+        self.taken += 1;
+    }
+
+    /// Of the source that holds the most seats, the oldest.
+    fn victim(&self) -> Option<(IpAddr, u64)> {
+        let oldest = self.held.iter().filter_map(|(source, seats)| Some((*source, *seats.keys().next()?, seats.len())));
+        oldest.max_by_key(|(_, number, held)| (*held, Reverse(*number))).map(|(source, number, _)| (source, number))
+    }
+
+    fn take(&mut self, source: IpAddr, number: u64) -> Option<CancellationToken> {
+        let seats = self.held.get_mut(&source)?;
+        let taken = seats.remove(&number)?;
+        if seats.is_empty() {
+            self.held.remove(&source);
         }
-        let crowd = held.values().max();
-        // The oldest come first.
-        let victim = room().find(|(_, taken)| held.get(&taken.source) == crowd).map(|(number, _)| *number);
-        if let Some(taken) = victim.and_then(|number| self.taken.remove(&number)) {
-            taken.given_up.cancel();
-        }
+        self.taken -= 1;
+        Some(taken)
     }
 }
 
@@ -104,67 +131,100 @@ pub(super) fn source(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn given_up(seats: &[Seat<'_>]) -> Vec<bool> {
-        seats.iter().map(|seat| seat.given_up.is_cancelled()).collect()
+    /// Strangers that take a seat one after the other, and leave when they are driven out; those that sit in the end.
+    async fn flood(seats: &Seats, from: impl Iterator<Item = String>, named: bool) -> Vec<Seat> {
+        let mut sitting: Vec<Seat> = Vec::new();
+        for from in from {
+            let seat = seats.enter(ip(&from)).await;
+            if named {
+                seat.named();
+            }
+            sitting.push(seat);
+            sitting.retain(|seat| !seat.given_up.is_cancelled());
+        }
+        sitting
     }
 
-    #[test]
-    fn one_more_takes_the_place_of_the_oldest_of_the_source_that_holds_the_most() {
+    fn same(from: &str, count: usize) -> impl Iterator<Item = String> {
+        std::iter::repeat_n(from.to_owned(), count)
+    }
+
+    #[tokio::test]
+    async fn one_more_takes_the_place_of_the_oldest_of_the_source_that_holds_the_most() {
         let seats = Seats::new(4);
-        let honest = seats.enter(ip("10.0.0.1"));
-        let flood: Vec<_> = (0..6).map(|_| seats.enter(ip("10.0.0.66"))).collect();
+        let honest = seats.enter(ip("10.0.0.1")).await;
+        let sitting = flood(&seats, same("10.0.0.66", 6), false).await;
         assert!(!honest.given_up.is_cancelled());
-        assert_eq!(given_up(&flood), [true, true, true, false, false, false]);
+        assert_eq!(sitting.iter().map(|seat| seat.number).collect::<Vec<_>>(), [5, 6, 7]);
     }
 
-    #[test]
-    fn a_source_with_one_seat_stays_whatever_a_flood_from_elsewhere_does() {
+    #[tokio::test]
+    async fn a_source_with_one_seat_stays_whatever_a_flood_from_elsewhere_does() {
         let seats = Seats::new(8);
-        let honest = seats.enter(ip("2001:db8::1"));
-        let flood: Vec<_> = (0..1_000).map(|n| seats.enter(ip(&format!("2001:db8:66::{n:x}")))).collect();
+        let honest = seats.enter(ip("2001:db8::1")).await;
+        let sitting = flood(&seats, (0..1_000).map(|n| format!("2001:db8:66::{n:x}")), false).await;
         assert!(!honest.given_up.is_cancelled());
-        assert_eq!(flood.iter().filter(|seat| !seat.given_up.is_cancelled()).count(), 7);
+        assert_eq!(sitting.len(), 7);
     }
 
-    #[test]
-    fn whoever_said_its_name_is_not_reached_by_those_that_are_silent() {
+    #[tokio::test]
+    async fn whoever_said_its_name_is_not_reached_by_those_that_are_silent() {
         let seats = Seats::new(4);
-        let honest = [seats.enter(ip("10.0.0.1")), seats.enter(ip("10.0.0.1"))];
-        honest.iter().for_each(Seat::named);
+        let honest = flood(&seats, same("10.0.0.1", 2), true).await;
         // From its own address, and from everywhere.
-        let near: Vec<_> = (0..10).map(|_| seats.enter(ip("10.0.0.1"))).collect();
-        let far: Vec<_> = (0..200).map(|n| seats.enter(ip(&format!("10.0.1.{n}")))).collect();
-        assert_eq!(given_up(&honest), [false, false]);
+        let near = flood(&seats, same("10.0.0.1", 10), false).await;
+        let far = flood(&seats, (0..200).map(|n| format!("10.0.1.{n}")), false).await;
+        assert!(honest.iter().all(|seat| !seat.given_up.is_cancelled()));
         drop((near, far));
     }
 
-    #[test]
-    fn a_flood_of_names_without_an_answer_drives_out_itself() {
+    #[tokio::test]
+    async fn a_flood_of_names_without_an_answer_drives_out_itself() {
         let seats = Seats::new(4);
-        let honest = seats.enter(ip("10.0.0.1"));
-        let flood: Vec<_> = (0..50).map(|_| seats.enter(ip("10.0.0.66"))).inspect(Seat::named).collect();
+        let honest = seats.enter(ip("10.0.0.1")).await;
+        let before = flood(&seats, same("10.0.0.66", 50), true).await;
         honest.named();
-        let more: Vec<_> = (0..50).map(|_| seats.enter(ip("10.0.0.66"))).inspect(Seat::named).collect();
+        let after = flood(&seats, same("10.0.0.66", 50), true).await;
         assert!(!honest.given_up.is_cancelled());
-        drop((flood, more));
+        drop((before, after));
     }
 
-    #[test]
-    fn a_seat_is_given_back() {
+    #[tokio::test(start_paused = true)]
+    async fn newcomers_wait_until_some_that_were_driven_out_have_left() {
+        let seats = Seats::new(1);
+        let mut all = Vec::new();
+        for _ in 0..2 + limits::LEAVING_STRANGERS {
+            all.push(seats.enter(ip("10.0.0.1")).await);
+        }
+        let one_more = timeout(Duration::from_secs(1), seats.enter(ip("10.0.0.1"))).await;
+        assert!(one_more.is_err());
+        all.swap_remove(0);
+        seats.enter(ip("10.0.0.1")).await;
+    }
+
+    #[tokio::test]
+    async fn a_seat_is_given_back() {
         let seats = Seats::new(2);
-        let first = seats.enter(ip("10.0.0.1"));
+        let first = seats.enter(ip("10.0.0.1")).await;
         for _ in 0..10 {
-            drop(seats.enter(ip("10.0.0.2")));
+            drop(seats.enter(ip("10.0.0.2")).await);
         }
         assert!(!first.given_up.is_cancelled());
         drop(first);
-        assert!(seats.state().taken.is_empty());
+        seats.enter(ip("10.0.0.1")).await.named();
+        let state = seats.state();
+        assert_eq!((state.nameless.taken, state.named.taken), (0, 0));
+        assert!(state.nameless.held.is_empty() && state.named.held.is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@
     reason = "a test ends there"
 )]
 
+pub mod agent;
 mod ports;
 pub mod raw;
 
@@ -160,6 +161,8 @@ pub struct Beam {
     pub hidden: bool,
     /// Whether it has a short name.
     pub short: bool,
+    /// Whether it speaks over IPv6.
+    pub v6: bool,
 }
 
 impl Beam {
@@ -170,6 +173,7 @@ impl Beam {
             epmd_port,
             hidden: false,
             short: false,
+            v6: false,
         }
     }
 
@@ -191,7 +195,9 @@ impl Beam {
         }
         let ends = "\nIO.puts(\"PASSED\")";
         command.args(["-e", &format!("{prelude}{script}{ends}")]);
-        command.env("ERL_EPMD_PORT", self.epmd_port.to_string()).env("ERL_AFLAGS", "-kernel logger_level error");
+        let family = if self.v6 { "-proto_dist inet6_tcp" } else { "" };
+        command.env("ERL_EPMD_PORT", self.epmd_port.to_string());
+        command.env("ERL_AFLAGS", format!("-kernel logger_level error {family}"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

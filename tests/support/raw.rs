@@ -6,7 +6,7 @@ use md5::{Digest, Md5};
 use otturnaut::term::{Atom, Pid, Reference, Term, atom, codec, list, tuple};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{COOKIE, unique};
 
@@ -21,22 +21,32 @@ pub struct Raw {
 impl Raw {
     /// Connects and runs the handshake under a name that nobody has.
     pub async fn connect(dist_port: u16) -> Self {
+        Self::connect_slowly(dist_port, Duration::ZERO).await
+    }
+
+    /// The same from afar: each message takes some time.
+    pub async fn connect_slowly(dist_port: u16, pause: Duration) -> Self {
         let name = format!("{}@127.0.0.1", unique("raw"));
+        Self::connect_as(&name, dist_port, pause).await.expect("the node takes it")
+    }
+
+    /// The same under a name; the status, if the node does not take it.
+    pub async fn connect_as(name: &str, dist_port: u16, pause: Duration) -> Result<Self, Vec<u8>> {
         let mut stream = TcpStream::connect(("127.0.0.1", dist_port)).await.unwrap();
-        let mut hello = vec![b'N'];
-        hello.extend(FLAGS.to_be_bytes());
-        hello.extend(1_u32.to_be_bytes());
-        hello.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
-        hello.extend(name.as_bytes());
-        say(&mut stream, &hello).await;
-        assert_eq!(hear(&mut stream).await, b"sok");
+        sleep(pause).await;
+        say(&mut stream, &hello(name)).await;
+        let status = hear(&mut stream).await;
+        if status != b"sok" {
+            return Err(status);
+        }
+        sleep(pause).await;
         let challenge = hear(&mut stream).await;
         let number = u32::from_be_bytes(challenge[9..13].try_into().unwrap());
         let mut reply = vec![b'r', 0, 0, 0, 7];
         reply.extend(Md5::new().chain_update(COOKIE).chain_update(number.to_string()).finalize());
         say(&mut stream, &reply).await;
         assert_eq!(hear(&mut stream).await.first(), Some(&b'a'));
-        Self { stream, name: Atom::new(name).unwrap() }
+        Ok(Self { stream, name: Atom::new(name).unwrap() })
     }
 
     pub fn pid(&self) -> Pid {
@@ -93,6 +103,16 @@ pub fn message(control: &Term, payload: Option<&Term>) -> Vec<u8> {
         codec::encode(payload, &mut body).unwrap();
     }
     body
+}
+
+/// The message that begins a handshake.
+pub fn hello(name: &str) -> Vec<u8> {
+    let mut hello = vec![b'N'];
+    hello.extend(FLAGS.to_be_bytes());
+    hello.extend(1_u32.to_be_bytes());
+    hello.extend(u16::try_from(name.len()).unwrap().to_be_bytes());
+    hello.extend(name.as_bytes());
+    hello
 }
 
 async fn say(stream: &mut TcpStream, message: &[u8]) {

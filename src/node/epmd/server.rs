@@ -17,7 +17,7 @@ use super::client::put_text;
 use super::{HIDDEN, MESSAGE_BYTES, TEXT_BYTES, VERSION, tag};
 use crate::limits;
 use crate::node::listen::{self, Acceptor};
-use crate::node::seats::Seats;
+use crate::node::seats::{Seat, Seats};
 
 /// The register. Clones share it.
 #[derive(Clone)]
@@ -90,14 +90,14 @@ impl Server {
         let port = listener.local_addr().map_or(0, |address| address.port());
         let mut acceptor = Acceptor::new(listener);
         loop {
-            let (stream, from) = tokio::select! {
-                accepted = acceptor.next() => accepted,
+            let (stream, seat) = tokio::select! {
+                accepted = acceptor.next(&self.0.requests) => accepted,
                 () = stop.cancelled() => return,
             };
             let (server, stop) = (self.clone(), stop.clone());
             tasks.spawn(async move {
                 tokio::select! {
-                    () = server.attend(stream, from, port) => {}
+                    () = server.attend(stream, seat, port) => {}
                     () = stop.cancelled() => {}
                 }
             });
@@ -105,8 +105,7 @@ impl Server {
     }
 
     /// A connection, to its end.
-    async fn attend(&self, mut stream: TcpStream, from: IpAddr, port: u16) {
-        let seat = self.0.requests.enter(from);
+    async fn attend(&self, mut stream: TcpStream, seat: Seat, port: u16) {
         let asked = tokio::select! {
             asked = timeout(limits::EPMD_REQUEST, self.answer(&mut stream, port)) => asked,
             () = seat.given_up.cancelled() => return,
@@ -285,7 +284,11 @@ mod tests {
     use super::*;
 
     fn served() -> (u16, CancellationToken) {
-        let listener = listen::open(None, 0).unwrap();
+        served_at(None)
+    }
+
+    fn served_at(bind: Option<IpAddr>) -> (u16, CancellationToken) {
+        let listener = listen::open(bind, 0).unwrap();
         let port = listener.local_addr().unwrap().port();
         let stop = CancellationToken::new();
         let (server, tasks, until) = (Server::with("own", 1234), TaskTracker::new(), stop.clone());
@@ -335,6 +338,18 @@ mod tests {
         assert!(matches!(register(port, "other", 1).await, Err(RegisterError::Taken)));
         drop(registration);
         freed(port, "other").await;
+    }
+
+    #[tokio::test]
+    async fn a_node_registers_over_the_family_that_is_served() {
+        for address in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+            let (port, _stop) = served_at(Some(address));
+            let _registered = register(port, "other", 4321).await.unwrap();
+            assert_eq!(lookup((address, port).into(), "other").await.unwrap(), Some(4321));
+        }
+        // A port that nobody listens on.
+        let port = listen::open(None, 0).unwrap().local_addr().unwrap().port();
+        assert!(register(port, "other", 4321).await.unwrap_err().is_nobody());
     }
 
     #[tokio::test]

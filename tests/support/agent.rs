@@ -1,0 +1,93 @@
+//! The agent's binary, as an operator runs it.
+
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use otturnaut::term::Atom;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::{COOKIE, unique};
+
+/// A running agent; killed when it is dropped.
+pub struct Agent {
+    process: Child,
+    pub name: Atom,
+    data: TempDir,
+}
+
+impl Agent {
+    /// Starts one on loopback, beside no engine and no Caddy, and waits until it serves.
+    pub async fn start(epmd_port: u16, dist_port: u16) -> Self {
+        // Far fewer than it needs, and may have.
+        Self::start_with_files("-Sn 64", epmd_port, dist_port).await
+    }
+
+    /// The same with a limit of open files, as `ulimit` takes it.
+    pub async fn start_with_files(limit: &str, epmd_port: u16, dist_port: u16) -> Self {
+        let name = Atom::new(format!("{}@127.0.0.1", unique("agent"))).unwrap();
+        let data = TempDir::new().unwrap();
+        let log = File::create(data.path().join("log")).unwrap();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit {limit} && exec \"$0\" start"), env!("CARGO_BIN_EXE_otturnaut")]);
+        command.env_clear().env("RELEASE_NODE", name.as_str()).env("RELEASE_COOKIE", COOKIE);
+        command.env("ERL_EPMD_PORT", epmd_port.to_string()).env("OTTURNAUT_DIST_PORT", dist_port.to_string());
+        command.env("OTTURNAUT_DATA_DIR", data.path()).env("CONTAINER_SOCKET", "/nowhere/engine.sock");
+        command.env("CADDY_ADMIN_URL", "http://127.0.0.1:1");
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let agent = Self { process: command.spawn().expect("the agent is built"), name, data };
+        agent.logs("ready").await;
+        agent
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("log")).unwrap()
+    }
+
+    /// Waits until it has logged something.
+    pub async fn logs(&self, what: &str) {
+        eventually(what, || async { self.log().contains(what) }).await;
+    }
+
+    /// Its resident memory, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it runs");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Processor time that it has spent.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// Its open files.
+    pub fn files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// Waits until a check holds, for ten seconds.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !check().await {
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
