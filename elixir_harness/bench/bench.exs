@@ -9,8 +9,8 @@ defmodule Bench do
   def binary do
     path = Agent.binary()
     size = File.stat!(path).size
-    {kind, _} = System.cmd("file", ["-b", path])
-    static = kind =~ "static"
+    {kind, _} = System.cmd("ldd", [path], stderr_to_stdout: true)
+    static = kind =~ "statically linked" or kind =~ "not a dynamic"
 
     report(
       "binary",
@@ -185,16 +185,22 @@ end
 Harness.Leftovers.start()
 Harness.connect!("bench_#{System.pid()}@127.0.0.1", :bench)
 IO.puts("Elixir #{System.version()}, OTP #{System.otp_release()}, #{System.schedulers_online()} processors\n")
-Bench.binary()
-Bench.start()
+wanted = System.argv()
+part = fn name, run -> if wanted == [] or name in wanted, do: run.() end
+
+part.("start", fn ->
+  Bench.binary()
+  Bench.start()
+end)
+
 agent = Harness.Agent.start!(env: %{"OTTURNAUT_LOG" => "info"})
 peer = Bench.peer()
-Bench.idle(agent)
-Bench.Calls.run(agent, peer)
-Bench.streaming(agent, peer)
+part.("start", fn -> Bench.idle(agent) end)
+part.("calls", fn -> Bench.Calls.run(agent, peer) end)
+part.("streams", fn -> Bench.streaming(agent, peer) end)
 Harness.Agent.dispose(agent)
-Bench.Calls.idle_peers()
 Harness.OsProcess.stop(peer.process, :KILL)
-Bench.context()
-Bench.deploys()
+part.("peers", fn -> Bench.Calls.idle_peers() end)
+part.("context", fn -> Bench.context() end)
+part.("deploys", fn -> Bench.deploys() end)
 Harness.Leftovers.kill_all()
