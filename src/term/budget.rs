@@ -115,6 +115,9 @@ impl Walk<'_> {
             }
         }
         self.skip(length)?;
+        if tag != tag::BINARY && tag != tag::STRING {
+            self.boxed()?;
+        }
         self.spend(length.saturating_mul(each).saturating_add(ALLOCATION_BYTES))
     }
 
@@ -128,7 +131,7 @@ impl Walk<'_> {
             tag if tag::is_atom(tag) => self.atom(tag, node)?,
             tag => return Err(DecodeError::Tag { tag, at: node }),
         }
-        self.spend(TERM_BYTES + ALLOCATION_BYTES)?;
+        self.boxed()?;
         self.skip(match tag {
             tag::NEW_PORT => 8,
             tag::NEW_PID | tag::V4_PORT => 12,
@@ -161,6 +164,11 @@ impl Walk<'_> {
         self.spend(ALLOCATION_BYTES)?;
         self.open.push(Open { children, end });
         Ok(())
+    }
+
+    /// What a term keeps in an allocation of its own.
+    fn boxed(&mut self) -> Result<(), DecodeError> {
+        self.spend(TERM_BYTES + ALLOCATION_BYTES)
     }
 
     fn skip(&mut self, bytes: usize) -> Result<(), DecodeError> {

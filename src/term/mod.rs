@@ -17,6 +17,8 @@ pub mod elixir;
 mod identifier;
 mod inspect;
 mod number;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod read;
 mod tag;
 
@@ -27,6 +29,8 @@ pub use identifier::{Pid, Port, Reference, TooManyWords};
 pub use inspect::Inspect;
 pub use number::{Float, NotFinite};
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use bytes::Bytes;
 use num_bigint::BigInt;
 
@@ -34,7 +38,7 @@ use num_bigint::BigInt;
 ///
 /// A value has one representation: integers that fit are [`Term::Int`], whatever their encoding was; a proper list is
 /// [`Term::List`], also when it travelled as a string of bytes. So `==` is Erlang's `=:=`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Term {
     /// An atom; `nil`, `true`, `false` and module names are atoms.
     Atom(Atom),
@@ -46,7 +50,7 @@ pub enum Term {
     Float(Float),
     /// Bytes; an Elixir string is one of UTF-8.
     Binary(Bytes),
-    /// Bytes of which the last counts only `tail_bits` (1 to 7) bits.
+    /// Bytes of which the last counts only `tail_bits` (1 to 7) bits; the others are 0.
     Bits(Box<(Bytes, u8)>),
     /// A process.
     Pid(Box<Pid>),
@@ -129,6 +133,18 @@ impl PartialEq for Map {
 }
 
 impl Eq for Map {}
+
+/// Whatever the order of the pairs.
+impl Hash for Map {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let hash = |pair: &(Term, Term)| {
+            let mut hasher = DefaultHasher::new();
+            pair.hash(&mut hasher);
+            hasher.finish()
+        };
+        state.write_u64(self.0.iter().map(hash).fold(0, u64::wrapping_add));
+    }
+}
 
 impl<'a> IntoIterator for &'a Map {
     type Item = &'a (Term, Term);

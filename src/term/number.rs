@@ -1,6 +1,7 @@
 //! Floats as Erlang has them: finite, and equal only when their bits are.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// A finite float. `0.0` and `-0.0` are different values, as `=:=` has it since OTP 27.
 #[derive(Clone, Copy)]
@@ -33,6 +34,12 @@ impl PartialEq for Float {
 }
 
 impl Eq for Float {}
+
+impl Hash for Float {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
 
 impl fmt::Debug for Float {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

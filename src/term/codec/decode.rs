@@ -1,5 +1,7 @@
 //! Bytes to terms.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use num_bigint::{BigInt, Sign};
 
@@ -13,7 +15,7 @@ use crate::term::{Atom, Float, Map, Pid, Port, Reference, Term, tag};
 /// keep a frame of megabytes.
 const SHARED_BYTES: usize = 4096;
 
-/// Most keys that are compared one with another to find one that is there twice.
+/// Most keys that are compared one with another to find one that is there twice; more are hashed.
 const COMPARED_KEYS: usize = 16;
 
 /// Reads terms one after another out of bytes that hold them: whole ones, or the parts of a tuple whose shape is known.
@@ -206,21 +208,16 @@ impl<'a> Decoder<'a> {
 
     fn map(&mut self, at: usize, depth: usize) -> Result<Term, DecodeError> {
         let count = self.cursor.count()?;
-        let mut pairs = Vec::with_capacity(count.min(self.cursor.left() / 2));
-        let mut keys = Vec::with_capacity(if count > COMPARED_KEYS { pairs.capacity() } else { 0 });
+        let mut pairs: Vec<(Term, Term)> = Vec::with_capacity(count.min(self.cursor.left() / 2));
         for _ in 0..count {
-            let start = self.cursor.at();
             let key = self.nested(depth + 1)?;
-            if count > COMPARED_KEYS {
-                keys.push(start..self.cursor.at());
-            } else if pairs.iter().any(|(other, _)| *other == key) {
+            if count <= COMPARED_KEYS && pairs.iter().any(|(other, _)| *other == key) {
                 return Err(DecodeError::DuplicateKey { at });
             }
             pairs.push((key, self.nested(depth + 1)?));
         }
-        // BEAM nodes encode equal keys equally, so for a large map their bytes decide.
-        keys.sort_by_key(|range| self.frame.get(range.clone()));
-        if keys.windows(2).any(|two| matches!(two, [a, b] if self.frame.get(a.clone()) == self.frame.get(b.clone()))) {
+        let mut seen = HashSet::new();
+        if count > COMPARED_KEYS && !pairs.iter().all(|(key, _)| seen.insert(key)) {
             return Err(DecodeError::DuplicateKey { at });
         }
         Ok(Term::Map(Map::from_distinct(pairs)))
@@ -238,7 +235,7 @@ impl<'a> Decoder<'a> {
         let length = self.cursor.count()?;
         let tail = self.cursor.u8()?;
         match tail {
-            1..=7 if length > 0 => Ok(Term::Bits(Box::new((self.bytes(length)?, tail)))),
+            1..=7 if length > 0 => Ok(Term::Bits(Box::new((cleared(self.bytes(length)?, tail), tail)))),
             8 if length > 0 => self.bytes(length).map(Term::Binary),
             _ => Err(DecodeError::BitTail { at }),
         }
@@ -317,5 +314,13 @@ impl<'a> Decoder<'a> {
             }
         }
         Ok(Term::Fun(self.frame.slice(at..self.cursor.at())))
+    }
+}
+
+/// A bit string's bytes, the bits that do not count set to 0: equal bit strings have equal bytes.
+fn cleared(bytes: Bytes, tail: u8) -> Bytes {
+    match bytes.split_last() {
+        Some((last, rest)) if last << tail != 0 => [rest, &[last & (0xff << (8 - tail))]].concat().into(),
+        _ => bytes,
     }
 }
