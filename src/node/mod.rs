@@ -30,6 +30,8 @@ mod links;
 mod listen;
 mod name;
 mod processes;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod queue;
 mod raise;
 mod rex;

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -54,16 +54,22 @@ async fn register_at(epmd: SocketAddr, alive: &str, port: u16) -> Result<Registr
     let asked = timeout(limits::EPMD_REQUEST, async {
         let mut stream = TcpStream::connect(epmd).await?;
         stream.write_all(&alive_request(alive, port)).await?;
-        let kind = stream.read_u8().await?;
-        let result = stream.read_u8().await?;
-        let creation = match kind {
-            tag::ALIVE_ANSWER => stream.read_u32().await?,
-            tag::ALIVE_ANSWER_OLD => u32::from(stream.read_u16().await?),
-            other => return Err(io::Error::other(format!("EPMD gave an answer of kind {other}")).into()),
-        };
-        if result == 0 { Ok(Registration { stream, creation }) } else { Err(RegisterError::Taken) }
+        let creation = creation_of(&mut stream).await?;
+        Ok(Registration { stream, creation })
     });
     asked.await.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+}
+
+/// The creation in the answer to a registration.
+pub(super) async fn creation_of(stream: &mut (impl AsyncRead + Unpin)) -> Result<u32, RegisterError> {
+    let kind = stream.read_u8().await?;
+    let result = stream.read_u8().await?;
+    let creation = match kind {
+        tag::ALIVE_ANSWER => stream.read_u32().await?,
+        tag::ALIVE_ANSWER_OLD => u32::from(stream.read_u16().await?),
+        other => return Err(io::Error::other(format!("EPMD gave an answer of kind {other}")).into()),
+    };
+    if result == 0 { Ok(creation) } else { Err(RegisterError::Taken) }
 }
 
 fn alive_request(alive: &str, port: u16) -> Vec<u8> {
@@ -86,13 +92,18 @@ pub(in crate::node) async fn lookup(epmd: SocketAddr, alive: &str) -> io::Result
         stream.write_all(&framed(&body)).await?;
         let mut answer = Vec::new();
         stream.take(MESSAGE_BYTES as u64).read_to_end(&mut answer).await?;
-        match answer.as_slice() {
-            [tag::PORT_ANSWER, 0, high, low, ..] => Ok(Some(u16::from_be_bytes([*high, *low]))),
-            [tag::PORT_ANSWER, ..] => Ok(None),
-            _ => Err(io::Error::other("EPMD gave an answer that is not understood")),
-        }
+        port_of(&answer)
     });
     asked.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// The port in the answer to a lookup.
+pub(super) fn port_of(answer: &[u8]) -> io::Result<Option<u16>> {
+    match answer {
+        [tag::PORT_ANSWER, 0, high, low, ..] => Ok(Some(u16::from_be_bytes([*high, *low]))),
+        [tag::PORT_ANSWER, ..] => Ok(None),
+        _ => Err(io::Error::other("EPMD gave an answer that is not understood")),
+    }
 }
 
 /// A text behind its length.

@@ -8,6 +8,8 @@
 
 pub(super) mod client;
 mod keeper;
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties;
 mod server;
 
 pub(super) use keeper::{Keeper, KeeperError};

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -141,7 +141,7 @@ impl Server {
         registered
     }
 
-    fn register(&self, name: &[u8], entry: Entry, descriptor: i32) -> Option<Freed<'_>> {
+    pub(super) fn register(&self, name: &[u8], entry: Entry, descriptor: i32) -> Option<Freed<'_>> {
         let name = std::str::from_utf8(name).ok().filter(|name| is_name(name))?.to_owned();
         let mut entries = self.entries();
         if entries.contains_key(&name) || entries.len() >= limits::EPMD_NODES {
@@ -158,7 +158,7 @@ impl Server {
         if last < 4 { last + u32::MAX / 2 } else { last }
     }
 
-    fn alive_answer(&self, wide: bool, registered: bool) -> Vec<u8> {
+    pub(super) fn alive_answer(&self, wide: bool, registered: bool) -> Vec<u8> {
         let creation = if registered { self.next_creation() } else { REFUSED };
         let result = u8::from(!registered);
         if wide {
@@ -170,7 +170,7 @@ impl Server {
         vec![tag::ALIVE_ANSWER_OLD, result, 0, u8::try_from(creation).unwrap_or(0)]
     }
 
-    fn port_answer(&self, name: &[u8]) -> Vec<u8> {
+    pub(super) fn port_answer(&self, name: &[u8]) -> Vec<u8> {
         let entries = self.entries();
         let found = std::str::from_utf8(name).ok().and_then(|name| entries.get(name));
         let Some(Registered { entry, .. }) = found else { return vec![tag::PORT_ANSWER, 1] };
@@ -210,7 +210,7 @@ impl Server {
 const REFUSED: u32 = 99;
 
 /// A registration: the name is free again when it is dropped.
-struct Freed<'a> {
+pub(super) struct Freed<'a> {
     server: &'a Server,
     name: String,
 }
@@ -221,7 +221,7 @@ impl Drop for Freed<'_> {
     }
 }
 
-async fn read_request(stream: &mut TcpStream) -> Option<Request> {
+pub(super) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     let length = usize::from(stream.read_u16().await.ok()?);
     if !(1..=MESSAGE_BYTES).contains(&length) {
         return None;
@@ -281,6 +281,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::client::{RegisterError, lookup, register};
+    use super::super::properties;
     use super::*;
 
     fn served() -> (u16, CancellationToken) {
@@ -469,8 +470,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_request_panics(body in proptest::collection::vec(any::<u8>(), 0..64)) {
-            parse(&body);
+        fn whatever_comes_is_answered_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            properties::epmd(&bytes);
+        }
+
+        #[test]
+        fn a_name_is_taken_as_it_is_or_refused(name in "[a-z@é \n]{0,6}", tag in prop_oneof![Just(tag::ALIVE), Just(tag::PORT)]) {
+            let body = if tag == tag::PORT { [&[tag], name.as_bytes()].concat() } else { alive(name.as_bytes(), 6, b"") };
+            properties::epmd(&body);
+            properties::epmd(&[&u16::try_from(body.len()).unwrap().to_be_bytes(), body.as_slice()].concat());
+        }
+
+        #[test]
+        fn an_answer_is_understood_or_refused(
+            kind in prop_oneof![Just(tag::ALIVE_ANSWER), Just(tag::ALIVE_ANSWER_OLD), Just(tag::PORT_ANSWER)],
+            result in 0_u8..3,
+            rest in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            properties::epmd(&[&[kind, result], rest.as_slice()].concat());
         }
 
         #[test]

@@ -12,6 +12,8 @@
 mod accept;
 mod dial;
 mod message;
+#[cfg(any(test, fuzzing))]
+pub(super) mod properties;
 
 pub(super) use accept::accept;
 pub(super) use dial::dial;

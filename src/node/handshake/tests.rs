@@ -122,8 +122,38 @@ fn the_digest_is_that_of_real_nodes() {
 
 proptest! {
     #[test]
-    fn no_message_panics(frame in proptest::collection::vec(any::<u8>(), 0..80)) {
-        drop((message::parse_name(&frame), message::parse_challenge(&frame)));
-        drop((message::parse_reply(&frame), message::parse_acknowledge(&frame)));
+    fn whatever_comes_a_handshake_ends(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+        properties::handshake(&bytes);
+    }
+
+    #[test]
+    fn a_message_is_written_as_it_was_read(
+        flags in any::<u64>(),
+        numbers in any::<[u32; 2]>(),
+        text in ".{0,60}",
+        cut in 0_usize..80,
+    ) {
+        let [number, creation] = numbers;
+        let challenge = message::Challenge { flags, number, creation, name: text.as_bytes() };
+        let digest = digest(&Secret::new(text.clone()), number);
+        let mut frames = vec![message::name(flags, creation, &text), message::challenge(&challenge)];
+        assert_eq!(message::parse_challenge(&frames[1]).unwrap(), challenge);
+        assert_eq!(message::parse_name(&frames[0]).unwrap().text, text.as_bytes());
+        frames.extend([message::reply(number, digest), message::acknowledge(digest)]);
+        for frame in frames {
+            properties::handshake(&frame);
+            properties::handshake(&frame[..cut.min(frame.len())]);
+        }
+    }
+
+    #[test]
+    fn what_changes_on_the_way_is_noticed_or_does_no_harm(
+        changes in proptest::collection::vec((0_usize..160, any::<u8>()), 0..4),
+    ) {
+        let mut mask = vec![0; 160];
+        for (at, change) in changes {
+            mask[at] = change;
+        }
+        properties::handshake(&mask);
     }
 }

@@ -1,0 +1,170 @@
+//! What holds for any bytes that a peer may send: functions that panic where it does not. The property tests run them, and
+//! the targets of `fuzz/`; no part of the program.
+
+#![allow(clippy::missing_panics_doc, reason = "to panic is how they tell")]
+
+use bytes::{Bytes, BytesMut};
+
+pub use super::epmd::properties::epmd;
+pub use super::handshake::properties::handshake;
+
+use super::control::{self, Incoming, SpawnFlags, Target};
+use super::frames::{self, FrameTooLong};
+use super::link;
+use super::queue::{self, PASS_THROUGH};
+use crate::term::{Term, budget, codec};
+
+/// A stream that comes in pieces holds the frames that it holds as a whole. First in `bytes` are the number of pieces and
+/// their sizes, the rest is the stream.
+pub fn frames(bytes: &[u8]) {
+    let Some((count, rest)) = bytes.split_first() else { return };
+    let (sizes, stream) = rest.split_at(usize::from(*count).min(rest.len()));
+    let mut pieces = Vec::new();
+    let mut left = stream;
+    for size in sizes {
+        let (piece, after) = left.split_at(usize::from(*size).min(left.len()));
+        pieces.push(piece);
+        left = after;
+    }
+    pieces.push(left);
+    let whole = taken(&[stream]);
+    assert_eq!(taken(&pieces), whole);
+    for frame in whole.0 {
+        drop(link::parse(&frame));
+    }
+}
+
+/// All frames, then what is left of the stream.
+fn taken(pieces: &[&[u8]]) -> (Vec<Bytes>, Result<BytesMut, FrameTooLong>) {
+    let (mut buffer, mut found) = (BytesMut::new(), Vec::new());
+    for piece in pieces {
+        buffer.extend_from_slice(piece);
+        loop {
+            match frames::take(&mut buffer) {
+                Ok(Some(frame)) => found.push(frame),
+                Ok(None) => break,
+                Err(e) => return (found, Err(e)),
+            }
+        }
+    }
+    (found, Ok(buffer))
+}
+
+/// A frame is read or refused. What is read from it is read from the same terms in the encoding of this node, and from the
+/// message by which this node says it. The type of the frame is put before `bytes`.
+pub fn control(bytes: &[u8]) {
+    let frame = Bytes::from([&[PASS_THROUGH], bytes].concat());
+    let Ok(incoming) = link::parse(&frame).map(unmeasured) else { return };
+    let Ok(length) = budget::check(bytes, usize::MAX) else { panic!("read, and yet no term") };
+    let decoded = |range| codec::decode(&frame.slice(range)).ok();
+    let Some(head) = decoded(1..1 + length) else { panic!("read, and yet no term") };
+    assert_eq!(reread(&head, decoded(1 + length..frame.len()).as_ref()), incoming);
+    if let Some((head, payload, expected)) = said(&incoming) {
+        assert_eq!(reread(&head, payload.as_ref()), expected);
+    }
+}
+
+/// What a peer reads from a message of this node.
+fn reread(control: &Term, payload: Option<&Term>) -> Incoming {
+    let mut out = Vec::new();
+    assert_eq!(queue::frame(&mut out, control, payload), Ok(()), "what was read can be sent");
+    let taken = frames::take(&mut BytesMut::from(out.as_slice()));
+    let Ok(Some(frame)) = taken else { panic!("it is no frame: {taken:?}") };
+    link::parse(&frame).map(unmeasured).unwrap_or_else(|e| panic!("it is not read again: {e}"))
+}
+
+/// Without the estimate of what it takes, which differs by encoding.
+fn unmeasured(mut incoming: Incoming) -> Incoming {
+    if let Incoming::Spawn(request) = &mut incoming {
+        request.memory = 0;
+    }
+    incoming
+}
+
+/// The message by which this node says what it heard, or answers it, and what is read from that.
+fn said(incoming: &Incoming) -> Option<(Term, Option<Term>, Incoming)> {
+    let same = incoming.clone();
+    Some(match incoming {
+        Incoming::Exit { from, to, reason } => (control::exit(from, to), Some(reason.clone()), same),
+        Incoming::Exit2 { from, to, reason } => (control::exit2(from, to), Some(reason.clone()), same),
+        Incoming::Send { to, message } => (control::send(to, to), Some(message.clone()), same),
+        Incoming::Monitor { from, target: Target::Pid(target), reference } => {
+            (control::monitor(from, target, reference), None, same)
+        }
+        Incoming::Demonitor { target: Target::Pid(target), reference } => {
+            (control::demonitor(target, target, reference), None, same)
+        }
+        Incoming::Monitor { from, target, reference } => {
+            let down = Incoming::Down { reference: reference.clone(), reason: control::noproc() };
+            (control::down(target, from, reference), Some(control::noproc()), down)
+        }
+        Incoming::Unlink { from, to, id: Some(id) } => {
+            (control::unlink_ack(id.clone(), to, from), None, Incoming::Nothing)
+        }
+        Incoming::Spawn(request) => {
+            let flags = SpawnFlags { link: true, monitor: true };
+            (control::spawn_reply(request, flags, request.from.clone().into()), None, Incoming::Nothing)
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::term::{Atom, Pid, Reference, atom, list, tuple};
+
+    fn pid(id: u32) -> Term {
+        Pid { node: Atom::from_static("a@h"), id, serial: 0, creation: 1 }.into()
+    }
+
+    fn any_part() -> impl Strategy<Value = Term> {
+        let reference = |words: Vec<u32>| Reference::new(Atom::from_static("a@h"), 1, &words).unwrap();
+        prop_oneof![
+            4 => (0_u32..3).prop_map(pid),
+            3 => vec(any::<u32>(), 1..6).prop_map(move |words| reference(words).into()),
+            1 => Just(atom("x")),
+            1 => Just(list([atom("monitor"), tuple([atom("monitor"), list([])])])),
+            1 => any::<i64>().prop_map(Term::Int),
+            2 => (0_i64..3).prop_map(|arity| tuple([atom("m"), atom("f"), Term::Int(arity)])),
+        ]
+    }
+
+    /// A frame of a control message, or of what could be one.
+    fn any_frame() -> impl Strategy<Value = Vec<u8>> {
+        let payload = prop_oneof![Just(None), vec(any_part(), 0..3).prop_map(|parts| Some(Term::List(parts)))];
+        (-1_i64..40, vec(any_part(), 0..7), payload).prop_map(|(op, parts, payload)| {
+            let control = Term::Tuple([Term::Int(op)].into_iter().chain(parts).collect());
+            let mut out = Vec::new();
+            queue::frame(&mut out, &control, payload.as_ref()).unwrap();
+            out
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_of_any_size_give_the_same_frames(
+            sizes in vec(0_u8..20, 0..20),
+            stream in vec(prop_oneof![any_frame(), Just(vec![0; 4]), vec(any::<u8>(), 0..3)], 0..6),
+        ) {
+            frames(&[&[u8::try_from(sizes.len()).unwrap()], sizes.as_slice(), &stream.concat()].concat());
+        }
+
+        #[test]
+        fn a_control_message_says_the_same_in_every_encoding(
+            frame in any_frame(),
+            changes in vec((any::<prop::sample::Index>(), any::<u8>()), 0..3),
+        ) {
+            let mut bytes = frame[5..].to_vec();
+            control(&bytes);
+            for (place, value) in changes {
+                let at = place.index(bytes.len());
+                bytes[at] = value;
+            }
+            control(&bytes);
+        }
+    }
+}
