@@ -58,3 +58,9 @@ need_nextest() {
   say "installing cargo-nextest"
   cargo install --quiet --locked cargo-nextest
 }
+
+need_fuzz() {
+  cargo fuzz --version >/dev/null 2>&1 && return 0
+  say "installing cargo-fuzz"
+  cargo install --quiet --locked cargo-fuzz
+}
