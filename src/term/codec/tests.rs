@@ -150,6 +150,12 @@ fn a_map_with_a_key_twice_is_refused() {
 }
 
 #[test]
+fn the_budget_knows_what_integers_and_bits_take() {
+    properties::budget(&[110, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    properties::budget(&[77, 0, 0, 0, 1, 1, 0x80]);
+}
+
+#[test]
 fn bits_that_do_not_count_are_nothing() {
     let bits = |last: u8| decode(&Bytes::from(vec![131, 77, 0, 0, 0, 2, 3, 7, last])).unwrap();
     assert_eq!(bits(0xff), bits(0xe0));
