@@ -31,19 +31,18 @@ pub fn terms(bytes: &[u8]) {
 }
 
 /// The budget passes what `decode` takes, and nothing else but maps with a key twice; what it passes takes no more memory
-/// than it allowed. The version byte is put before `bytes`.
+/// than it says. The version byte is put before `bytes`.
 pub fn budget(bytes: &[u8]) {
     let frame = versioned(bytes);
-    let length = match budget::check(&frame, AMPLE) {
-        Ok(length) => length,
+    let size = match budget::measure(&frame, AMPLE) {
+        Ok(size) => size,
         Err(refused) => return assert!(decode(&frame).is_err(), "refused, and yet a term: {refused}"),
     };
-    match decode(&frame.slice(..length)) {
-        Ok(term) => {
-            let less = footprint(&term) - 1;
-            let refused = Err(DecodeError::Memory { limit: less });
-            assert_eq!(budget::check(&frame, less), refused, "it takes more than the budget knows");
-        }
+    let refused = Err(DecodeError::Memory { limit: size.memory - 1 });
+    assert_eq!(budget::measure(&frame, size.memory), Ok(size));
+    assert_eq!(budget::measure(&frame, size.memory - 1), refused);
+    match decode(&frame.slice(..size.length)) {
+        Ok(term) => assert!(footprint(&term) <= size.memory, "it takes more than the budget knows"),
         Err(DecodeError::DuplicateKey { .. }) => {}
         Err(e) => panic!("passed, and yet no term: {e}"),
     }
