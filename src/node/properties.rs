@@ -28,6 +28,9 @@ pub fn frames(bytes: &[u8]) {
     }
     pieces.push(left);
     let whole = taken(&[stream]);
+    if let Ok(left) = &whole.1 {
+        assert!(left.len() < frames::wanted(left).max(4), "a frame was left that is there");
+    }
     assert_eq!(taken(&pieces), whole);
     for frame in whole.0 {
         drop(link::parse(&frame));
@@ -70,7 +73,7 @@ fn reread(control: &Term, payload: Option<&Term>) -> Incoming {
     assert_eq!(queue::frame(&mut out, control, payload), Ok(()), "what was read can be sent");
     let taken = frames::take(&mut BytesMut::from(out.as_slice()));
     let Ok(Some(frame)) = taken else { panic!("it is no frame: {taken:?}") };
-    link::parse(&frame).map(unmeasured).unwrap_or_else(|e| panic!("it is not read again: {e}"))
+    link::parse(&frame).map_or_else(|e| panic!("it is not read again: {e}"), unmeasured)
 }
 
 /// Without the estimate of what it takes, which differs by encoding.
