@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::args::{arg, check_server, error, ok};
 use super::runtime;
-use crate::apps::{AppEntry, AppState, AppStatus};
+use crate::apps::{AppEntry, AppState, AppStatus, Shown};
 use crate::node::{CallResult, Context, GenServer, Module, Raise};
 use crate::term::read::{ReadError, Reader};
 use crate::term::{Atom, Map, Term, atom, binary, codec, list, tuple};
@@ -73,7 +73,7 @@ impl GenServer for Server {
     }
 
     fn state(&self) -> Term {
-        let pair = |(id, entry): (String, AppEntry)| (binary(id), encode(&entry));
+        let pair = |(id, entry): (String, Arc<AppEntry>)| (binary(id), shown(&entry));
         Term::Map(self.state.list().into_iter().map(pair).collect::<Map>())
     }
 
@@ -105,7 +105,7 @@ fn delete(state: &AppState, args: &[Term]) -> CallResult {
 }
 
 fn all(state: &AppState, _: &[Term]) -> CallResult {
-    Ok(list(state.list().into_iter().map(|(id, entry)| tuple([binary(id), encode(&entry)]))))
+    Ok(list(state.list().into_iter().map(|(id, entry)| tuple([binary(id), shown(&entry)]))))
 }
 
 fn update(state: &AppState, args: &[Term]) -> CallResult {
@@ -152,6 +152,7 @@ fn decode(app: &Reader<'_>) -> Result<AppEntry, ReadError> {
         status: fields.read("status", |status| status.choice(&STATUSES))?,
         runtime: fields.read("runtime", |module| runtime::target(&module, None)).unwrap_or_default(),
         rest: Bytes::new(),
+        shown: Shown::default(),
     };
     let known = |key: &Term, value: &Term| {
         let read =
@@ -169,6 +170,19 @@ fn encoded(app: &Reader<'_>, rest: Map) -> Result<Bytes, ReadError> {
     let mut bytes = Vec::new();
     codec::encode(&Term::Map(rest), &mut bytes).map_err(|e| app.refuse(format!("a map that can be kept ({e})")))?;
     Ok(bytes.into())
+}
+
+/// The same as [`encode`], made once for each state of an entry.
+fn shown(entry: &AppEntry) -> Term {
+    let bytes = entry.shown.get_or_make(|| {
+        let mut bytes = Vec::new();
+        // What was decoded and texts can be sent; should that fail, nothing is shown. The version byte is the whole message's.
+        if codec::encode(&encode(entry), &mut bytes).is_err() {
+            codec::encode(&Term::NIL, &mut bytes).unwrap_or_default();
+        }
+        Bytes::from(bytes.split_off(1))
+    });
+    Term::Encoded(bytes)
 }
 
 /// The map of an entry: what was put beside the known fields, and these.

@@ -8,4 +8,4 @@ mod state;
 pub use labels::{Labels, MANAGED};
 pub use name::{InvalidName, check_app_id, check_deployment_id};
 pub use ports::{Exhausted, PortManager};
-pub use state::{AppEntry, AppState, AppStatus, StateFull, UnknownApp, UpdateError};
+pub use state::{AppEntry, AppState, AppStatus, Shown, StateFull, UnknownApp, UpdateError};

@@ -1,7 +1,7 @@
 //! What the agent knows of each application: the state that Mission Control reads and writes.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
@@ -36,7 +36,35 @@ pub struct AppEntry {
     pub runtime: Option<RuntimeTarget>,
     /// What Mission Control put besides; opaque here, the caller's encoding. A deployment that completes keeps nothing of it.
     pub rest: Bytes,
+    /// How it was shown last.
+    pub shown: Shown,
 }
+
+/// What a reader made of an entry, kept so that it is made once: opaque here, and gone with any change.
+#[derive(Debug, Default)]
+pub struct Shown(OnceLock<Bytes>);
+
+impl Shown {
+    /// What was made, or is made now.
+    pub fn get_or_make(&self, make: impl FnOnce() -> Bytes) -> Bytes {
+        self.0.get_or_init(make).clone()
+    }
+}
+
+/// A copy is there to be changed.
+impl Clone for Shown {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Shown {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Shown {}
 
 impl AppEntry {
     /// Estimate of the memory it holds, in bytes.
@@ -73,7 +101,7 @@ pub struct AppState(Arc<Mutex<Entries>>);
 
 #[derive(Debug, Default)]
 struct Entries {
-    by_id: BTreeMap<String, AppEntry>,
+    by_id: BTreeMap<String, Arc<AppEntry>>,
     bytes: usize,
 }
 
@@ -87,7 +115,7 @@ impl Entries {
             return Err(StateFull { app_id: app_id.to_owned() });
         }
         self.bytes = bytes;
-        self.by_id.insert(app_id.to_owned(), entry);
+        self.by_id.insert(app_id.to_owned(), Arc::new(AppEntry { shown: Shown::default(), ..entry }));
         Ok(())
     }
 }
@@ -103,7 +131,7 @@ impl AppState {
 
     /// What is known of an application.
     pub fn get(&self, app_id: &str) -> Option<AppEntry> {
-        self.lock().by_id.get(app_id).cloned()
+        self.lock().by_id.get(app_id).map(|entry| AppEntry::clone(entry))
     }
 
     /// Forgets an application; gives what was known.
@@ -111,11 +139,11 @@ impl AppState {
         let mut entries = self.lock();
         let gone = entries.by_id.remove(app_id)?;
         entries.bytes -= gone.weight() + app_id.len();
-        Some(gone)
+        Some(Arc::unwrap_or_clone(gone))
     }
 
     /// All applications in the order of their ids.
-    pub fn list(&self) -> Vec<(String, AppEntry)> {
+    pub fn list(&self) -> Vec<(String, Arc<AppEntry>)> {
         self.lock().by_id.iter().map(|(id, entry)| (id.clone(), entry.clone())).collect()
     }
 
@@ -126,7 +154,7 @@ impl AppState {
     pub fn update_status(&self, app_id: &str, status: AppStatus) -> Result<(), UnknownApp> {
         let mut entries = self.lock();
         let entry = entries.by_id.get_mut(app_id).ok_or_else(|| UnknownApp { app_id: app_id.to_owned() })?;
-        entry.status = Some(status);
+        *entry = Arc::new(AppEntry { status: Some(status), ..AppEntry::clone(entry) });
         Ok(())
     }
 
@@ -136,7 +164,8 @@ impl AppState {
     /// Nothing is known of it, or the change does not fit and was not made.
     pub fn update_with(&self, app_id: &str, change: impl FnOnce(&mut AppEntry)) -> Result<(), UpdateError> {
         let mut entries = self.lock();
-        let mut entry = entries.by_id.get(app_id).cloned().ok_or_else(|| UnknownApp { app_id: app_id.to_owned() })?;
+        let entry = entries.by_id.get(app_id).ok_or_else(|| UnknownApp { app_id: app_id.to_owned() })?;
+        let mut entry = AppEntry::clone(entry);
         change(&mut entry);
         Ok(entries.put(app_id, entry)?)
     }

@@ -50,7 +50,11 @@ fn route(app_id: &str, upstream_port: u16) -> Route {
 }
 
 /// What there is, of machine and agent.
-fn everything(machine: &Machine, state: &AppState, ports: &PortManager) -> (Seen, Vec<(String, AppEntry)>, Vec<u16>) {
+fn everything(
+    machine: &Machine,
+    state: &AppState,
+    ports: &PortManager,
+) -> (Seen, Vec<(String, std::sync::Arc<AppEntry>)>, Vec<u16>) {
     (machine.seen(), state.list(), ports.list_allocated())
 }
 
@@ -601,7 +605,7 @@ mod recovery {
     use super::*;
 
     fn known(state: &AppState) -> Vec<(String, Option<String>, Option<AppStatus>)> {
-        state.list().into_iter().map(|(id, entry)| (id, entry.deployment_id, entry.status)).collect()
+        state.list().into_iter().map(|(id, entry)| (id, entry.deployment_id.clone(), entry.status)).collect()
     }
 
     #[tokio::test(start_paused = true)]

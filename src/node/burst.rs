@@ -15,10 +15,9 @@ pub struct Burst {
 impl Burst {
     /// No messages yet.
     pub fn new(from: &Pid, to: &Pid) -> Self {
-        let mut encoded = Vec::new();
         // Pids can always be encoded.
-        codec::encode(&control::send(from, to, None), &mut encoded).unwrap_or_default();
-        Self { to: to.clone(), control: encoded, frames: Vec::new() }
+        let control = control::send(from, to, None).bytes().unwrap_or_default().to_vec();
+        Self { to: to.clone(), control, frames: Vec::new() }
     }
 
     /// Whether there is no message.

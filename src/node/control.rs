@@ -1,6 +1,7 @@
 //! Control messages (erts, "Protocol between connected nodes"): what a frame says, typed.
 
-use crate::term::{Atom, DecodeError, Pid, Reference, Term, atom, tuple};
+use crate::term::codec::{Decoder, Encoder};
+use crate::term::{Atom, DecodeError, Pid, Reference, Term, atom};
 
 /// Operations, by the first element of the control tuple.
 pub(super) mod op {
@@ -50,13 +51,6 @@ impl Target {
             _ => None,
         }
     }
-
-    fn term(&self) -> Term {
-        match self {
-            Self::Pid(pid) => Term::from(pid.clone()),
-            Self::Name(name) => Term::Atom(name.clone()),
-        }
-    }
 }
 
 /// A request to spawn a process here.
@@ -67,6 +61,7 @@ pub(super) struct SpawnRequest {
     pub(super) group_leader: Term,
     pub(super) module: Atom,
     pub(super) function: Atom,
+    pub(super) arity: usize,
     pub(super) args: Vec<Term>,
     pub(super) options: Vec<Term>,
     /// Bytes that the arguments take in memory.
@@ -176,6 +171,77 @@ pub(super) fn has_payload(op: i64) -> bool {
     )
 }
 
+/// Reads the control tuples of calls and messages, piece by piece: nothing is built for them. `None` for all others, and for
+/// those that are wrong, which [`read`] tells of.
+pub(super) fn read_common(control: &mut Decoder<'_>) -> Option<Incoming> {
+    control.version().ok()?;
+    let elements = control.tuple().ok()?;
+    Some(match (control.int().ok()?, elements) {
+        (op::SEND_SENDER, 3) => {
+            control.pid().ok()?;
+            Incoming::Send { to: control.pid().ok()?, message: Term::NIL, token: None }
+        }
+        (op::REG_SEND, 4) => {
+            control.pid().ok()?;
+            control.term().ok()?;
+            Incoming::SendNamed { name: control.atom().ok()?, message: Term::NIL, token: None }
+        }
+        (op::MONITOR, 4) => {
+            let (from, target) = (control.pid().ok()?, common_target(control)?);
+            Incoming::Monitor { from, target, reference: control.reference().ok()? }
+        }
+        (op::DEMONITOR, 4) => {
+            control.pid().ok()?;
+            Incoming::Demonitor { target: common_target(control)?, reference: control.reference().ok()? }
+        }
+        (op::SPAWN_REQUEST, 6) => Incoming::Spawn(Box::new(common_spawn(control)?)),
+        _ => return None,
+    })
+}
+
+fn common_target(control: &mut Decoder<'_>) -> Option<Target> {
+    if control.is_at_atom() {
+        return control.atom().ok().map(Target::Name);
+    }
+    control.pid().ok().map(Target::Pid)
+}
+
+fn common_spawn(control: &mut Decoder<'_>) -> Option<SpawnRequest> {
+    let (id, from) = (control.reference().ok()?, control.pid().ok()?);
+    let group_leader = control.term().ok()?;
+    let 3 = control.tuple().ok()? else { return None };
+    let (module, function, arity) = (control.atom().ok()?, control.atom().ok()?, control.int().ok()?);
+    let Term::List(options) = control.term().ok()? else { return None };
+    let (args, arity) = (Vec::new(), usize::try_from(arity).ok()?);
+    Some(SpawnRequest { id, from, group_leader, module, function, arity, args, options, memory: 0, token: None })
+}
+
+impl Incoming {
+    /// Whether a term follows what [`read_common`] read.
+    pub(super) fn wants_payload(&self) -> bool {
+        !matches!(self, Self::Monitor { .. } | Self::Demonitor { .. })
+    }
+
+    /// Takes the term that followed, and the memory that it takes.
+    pub(super) fn with_payload(mut self, payload: Term, memory: usize) -> Result<Self, WrongShape> {
+        match (&mut self, payload) {
+            (Self::Send { message, .. } | Self::SendNamed { message, .. }, payload) => *message = payload,
+            (Self::Spawn(request), Term::List(args)) if request.arity == args.len() => {
+                request.args = args;
+                request.memory = memory;
+            }
+            _ => return Err(WrongShape { op: op::SPAWN_REQUEST }),
+        }
+        Ok(self)
+    }
+
+    /// The term that followed is more than is taken.
+    pub(super) fn without_payload(self, why: DecodeError) -> Self {
+        let request = if let Self::Spawn(request) = self { Some(request) } else { None };
+        Self::TooMuch { request, why }
+    }
+}
+
 /// Reads a control tuple and the term that followed it. Forms with a trace token carry it as an element more, which is
 /// passed over.
 pub(super) fn read(control: &Term, payload: Option<Term>) -> Result<Incoming, WrongShape> {
@@ -226,7 +292,9 @@ fn read_message(op: i64, parts: &[Term], payload: Option<Term>) -> Read {
             }
             _ => return None,
         },
-        op::SPAWN_REQUEST | op::SPAWN_REQUEST_TT => Incoming::Spawn(Box::new(read_spawn(parts, payload?)?)),
+        op::SPAWN_REQUEST | op::SPAWN_REQUEST_TT => {
+            Incoming::Spawn(Box::new(read_spawn(parts)?)).with_payload(payload?, 0).ok()?
+        }
         op::GROUP_LEADER => Incoming::Lead { leader: parts.first()?.clone(), of: pid(1)? },
         // Nothing of this node has an alias, spawns elsewhere or asked for an unlink.
         op::ALIAS_SEND | op::ALIAS_SEND_TT | op::SPAWN_REPLY | op::SPAWN_REPLY_TT | op::UNLINK_ID_ACK => {
@@ -241,36 +309,30 @@ fn is_known(op: i64) -> bool {
     has_payload(op) || matches!(op, 1 | 3 | 4 | 7 | 8 | 13 | 18 | 19 | 20 | 21 | 35)
 }
 
-fn read_spawn(parts: &[Term], payload: Term) -> Option<SpawnRequest> {
-    let (request, arity) = read_spawn_head(parts)?;
-    let Term::List(args) = payload else { return None };
-    (usize::try_from(arity) == Ok(args.len())).then_some(SpawnRequest { args, ..request })
-}
-
-/// A request to spawn without its arguments, and how many it should have.
-fn read_spawn_head(parts: &[Term]) -> Option<(SpawnRequest, i64)> {
+/// A request to spawn without its arguments.
+fn read_spawn(parts: &[Term]) -> Option<SpawnRequest> {
     let [Term::Ref(id), Term::Pid(from), group_leader, what, options, ..] = parts else { return None };
     let [Term::Atom(module), Term::Atom(function), Term::Int(arity)] = what.as_tuple()? else { return None };
-    let request = SpawnRequest {
+    Some(SpawnRequest {
         id: (**id).clone(),
         from: (**from).clone(),
         group_leader: group_leader.clone(),
         module: module.clone(),
         function: function.clone(),
+        arity: usize::try_from(*arity).ok()?,
         args: Vec::new(),
         options: options.as_list().unwrap_or_default().to_vec(),
         memory: 0,
         token: parts.get(5).cloned(),
-    };
-    Some((request, *arity))
+    })
 }
 
 /// What is known of a message whose payload is more than this node takes.
 pub(super) fn without_payload(control: &Term, why: DecodeError) -> Incoming {
     let parts = control.as_tuple().unwrap_or_default();
     let spawn = matches!(parts.first(), Some(Term::Int(op::SPAWN_REQUEST | op::SPAWN_REQUEST_TT)));
-    let head = parts.get(1..).filter(|_| spawn).and_then(read_spawn_head);
-    Incoming::TooMuch { request: head.map(|(request, _)| Box::new(request)), why }
+    let head = parts.get(1..).filter(|_| spawn).and_then(read_spawn);
+    Incoming::TooMuch { request: head.map(Box::new), why }
 }
 
 /// Links and monitors that a spawned process was given: the flags of a spawn reply.
@@ -280,58 +342,74 @@ pub(super) struct SpawnFlags {
     pub(super) monitor: bool,
 }
 
-pub(super) fn spawn_reply(request: &SpawnRequest, flags: SpawnFlags, result: Term) -> Term {
+pub(super) fn spawn_reply(request: &SpawnRequest, flags: SpawnFlags, result: &Term) -> Encoder {
     let flags = i64::from(flags.link) | i64::from(flags.monitor) << 1;
-    let rest = [request.id.clone().into(), request.from.clone().into(), flags.into(), result];
-    traced((op::SPAWN_REPLY, op::SPAWN_REPLY_TT), rest, request.token.as_ref())
+    let token = request.token.as_ref();
+    let reply = start((op::SPAWN_REPLY, op::SPAWN_REPLY_TT), 4, token).reference(&request.id).pid(&request.from);
+    end(reply.int(flags).term(result), token)
 }
 
-/// A control tuple, or its form with a trace token: who is sent a message with one answers with it.
-fn traced<const N: usize>((plain, with_token): (i64, i64), rest: [Term; N], token: Option<&Term>) -> Term {
-    let op = if token.is_some() { with_token } else { plain };
-    Term::Tuple([Term::Int(op)].into_iter().chain(rest).chain(token.cloned()).collect())
+/// The start of a control tuple with so many elements behind its operation, or of its form with a trace token: who is sent a
+/// message with one answers with it.
+fn start((plain, with_token): (i64, i64), rest: u8, token: Option<&Term>) -> Encoder {
+    match token {
+        None => Encoder::tuple(1 + rest).int(plain),
+        Some(_) => Encoder::tuple(2 + rest).int(with_token),
+    }
+}
+
+fn end(control: Encoder, token: Option<&Term>) -> Encoder {
+    match token {
+        None => control,
+        Some(token) => control.term(token),
+    }
 }
 
 /// The head of a DOWN; its reason follows.
-pub(super) fn down(target: &Target, to: &Pid, reference: &Reference) -> Term {
-    tuple([op::PAYLOAD_MONITOR_EXIT.into(), target.term(), to.clone().into(), reference.clone().into()])
+pub(super) fn down(target: &Target, to: &Pid, reference: &Reference) -> Encoder {
+    let head = Encoder::tuple(4).int(op::PAYLOAD_MONITOR_EXIT);
+    let head = match target {
+        Target::Pid(pid) => head.pid(pid),
+        Target::Name(name) => head.atom(name),
+    };
+    head.pid(to).reference(reference)
 }
 
 /// The head of a linked process's exit; its reason follows.
-pub(super) fn exit(from: &Pid, to: &Pid) -> Term {
-    tuple([op::PAYLOAD_EXIT.into(), from.clone().into(), to.clone().into()])
+pub(super) fn exit(from: &Pid, to: &Pid) -> Encoder {
+    Encoder::tuple(3).int(op::PAYLOAD_EXIT).pid(from).pid(to)
 }
 
 /// The head of an `exit/2`; its reason follows.
-pub(super) fn exit2(from: &Pid, to: &Pid) -> Term {
-    tuple([op::PAYLOAD_EXIT2.into(), from.clone().into(), to.clone().into()])
+pub(super) fn exit2(from: &Pid, to: &Pid) -> Encoder {
+    Encoder::tuple(3).int(op::PAYLOAD_EXIT2).pid(from).pid(to)
 }
 
 /// The head of a message to a process; the message follows.
-pub(super) fn send(from: &Pid, to: &Pid, token: Option<&Term>) -> Term {
-    traced((op::SEND_SENDER, op::SEND_SENDER_TT), [from.clone().into(), to.clone().into()], token)
+pub(super) fn send(from: &Pid, to: &Pid, token: Option<&Term>) -> Encoder {
+    end(start((op::SEND_SENDER, op::SEND_SENDER_TT), 2, token).pid(from).pid(to), token)
 }
 
 /// The head of a message to an alias; the message follows.
-pub(super) fn alias_send(from: &Pid, alias: &Reference, token: Option<&Term>) -> Term {
-    traced((op::ALIAS_SEND, op::ALIAS_SEND_TT), [from.clone().into(), alias.clone().into()], token)
+pub(super) fn alias_send(from: &Pid, alias: &Reference, token: Option<&Term>) -> Encoder {
+    end(start((op::ALIAS_SEND, op::ALIAS_SEND_TT), 2, token).pid(from).reference(alias), token)
 }
 
 /// The head of a message to a name; the message follows.
-pub(super) fn send_named(from: &Pid, name: &Atom) -> Term {
-    tuple([op::REG_SEND.into(), from.clone().into(), atom(""), name.clone().into()])
+pub(super) fn send_named(from: &Pid, name: &Atom) -> Encoder {
+    Encoder::tuple(4).int(op::REG_SEND).pid(from).atom(&Atom::from_static("")).atom(name)
 }
 
-pub(super) fn monitor(from: &Pid, target: &Pid, reference: &Reference) -> Term {
-    tuple([op::MONITOR.into(), from.clone().into(), target.clone().into(), reference.clone().into()])
+pub(super) fn monitor(from: &Pid, target: &Pid, reference: &Reference) -> Encoder {
+    Encoder::tuple(4).int(op::MONITOR).pid(from).pid(target).reference(reference)
 }
 
-pub(super) fn demonitor(from: &Pid, target: &Pid, reference: &Reference) -> Term {
-    tuple([op::DEMONITOR.into(), from.clone().into(), target.clone().into(), reference.clone().into()])
+pub(super) fn demonitor(from: &Pid, target: &Pid, reference: &Reference) -> Encoder {
+    Encoder::tuple(4).int(op::DEMONITOR).pid(from).pid(target).reference(reference)
 }
 
-pub(super) fn unlink_ack(id: Term, from: &Pid, to: &Pid) -> Term {
-    tuple([op::UNLINK_ID_ACK.into(), id, from.clone().into(), to.clone().into()])
+pub(super) fn unlink_ack(id: &Term, from: &Pid, to: &Pid) -> Encoder {
+    Encoder::tuple(4).int(op::UNLINK_ID_ACK).term(id).pid(from).pid(to)
 }
 
 /// The reason of what is not there.
@@ -344,7 +422,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::term::list;
+    use crate::term::{list, tuple};
 
     fn pid(id: u32) -> Pid {
         Pid { node: Atom::from_static("a@h"), id, serial: 0, creation: 1 }

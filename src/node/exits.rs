@@ -150,7 +150,7 @@ pub(super) fn receive(node: &Node, link: &std::sync::Arc<Link>, incoming: Incomi
         Incoming::Unlink { from, to, id } => {
             node.0.processes.unlink(&to, &from);
             if let Some(id) = id {
-                link.send(&control::unlink_ack(id, &to, &from), None).unwrap_or_default();
+                link.send(&control::unlink_ack(&id, &to, &from), None).unwrap_or_default();
             }
         }
         Incoming::Exit { from, to, reason } if node.0.processes.unlink(&to, &from) => {

@@ -15,7 +15,7 @@ use crate::limits;
 
 /// What a read asks for at least, and at most where much comes.
 const READ_BYTES: usize = 64 * 1024;
-const MOST_READ_BYTES: usize = 1024 * 1024;
+pub(super) const MOST_READ_BYTES: usize = 512 * 1024;
 
 /// Memory for large frames that came in part.
 pub(super) struct Room {

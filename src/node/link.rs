@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -15,12 +15,13 @@ use super::control::{self, Incoming};
 use super::frames::{self, FrameTooLong};
 use super::handshake::Peer;
 use super::input::{Input, InputError, Room};
-use super::queue::{PASS_THROUGH, Pumped, Queue};
+use super::parse::parse;
+use super::queue::{Pumped, Queue};
 use super::ticks::Ticks;
 use super::transport::Transport;
 use crate::limits;
-use crate::term::codec::{self, DecodeError, EncodeError};
-use crate::term::{Atom, Term, budget};
+use crate::term::codec::{Atoms, DecodeError, EncodeError, Encoder};
+use crate::term::{Atom, Term};
 
 /// A connection to a peer.
 pub(super) struct Link {
@@ -89,12 +90,12 @@ impl Link {
     }
 
     /// Puts in a frame; the reader flushes after each batch, others call [`Link::send_now`].
-    pub(super) fn send(&self, control: &Term, payload: Option<&Term>) -> Result<(), EncodeError> {
+    pub(super) fn send(&self, control: &Encoder, payload: Option<&Term>) -> Result<(), EncodeError> {
         self.queue.put(control, payload)
     }
 
     /// Puts in a frame and writes it.
-    pub(super) fn send_now(&self, control: &Term, payload: Option<&Term>) -> Result<(), EncodeError> {
+    pub(super) fn send_now(&self, control: &Encoder, payload: Option<&Term>) -> Result<(), EncodeError> {
         let result = self.send(control, payload);
         self.queue.flush();
         result
@@ -116,6 +117,7 @@ impl Link {
     }
 
     async fn read(self: &Arc<Self>, receiver: &impl Receiver, room: &Arc<Room>) -> LinkEnd {
+        let mut atoms = Atoms::default();
         let mut input = Input::new(self.id, self.transport.clone(), (room.clone(), self.paused.clone()));
         loop {
             if self.queue.is_crowded() {
@@ -128,7 +130,7 @@ impl Link {
             self.heard();
             let result = match read {
                 Ok(0) => Err(LinkEnd::Closed),
-                Ok(_) => self.take_frames(input.buffer(), receiver),
+                Ok(_) => self.take_frames((input.buffer(), &mut atoms), receiver),
                 Err(e) => Err(e.into()),
             };
             self.queue.flush();
@@ -140,13 +142,17 @@ impl Link {
     }
 
     /// Takes all whole frames out of the buffer.
-    fn take_frames(self: &Arc<Self>, buffer: &mut BytesMut, receiver: &impl Receiver) -> Result<(), LinkEnd> {
+    fn take_frames(
+        self: &Arc<Self>,
+        (buffer, atoms): (&mut BytesMut, &mut Atoms),
+        receiver: &impl Receiver,
+    ) -> Result<(), LinkEnd> {
         while let Some(frame) = frames::take(buffer)? {
             if frame.len() > limits::LARGE_FRAME_BYTES {
                 // Its terms may be many: other links are served by another thread meanwhile.
-                tokio::task::block_in_place(|| parse(&frame).map(|incoming| receiver.receive(self, incoming)))?;
+                tokio::task::block_in_place(|| parse(&frame, atoms).map(|incoming| receiver.receive(self, incoming)))?;
             } else {
-                receiver.receive(self, parse(&frame)?);
+                receiver.receive(self, parse(&frame, atoms)?);
             }
         }
         Ok(())
@@ -195,35 +201,6 @@ impl Link {
     }
 }
 
-/// A frame's content: the budget first, then the terms.
-pub(super) fn parse(frame: &Bytes) -> Result<Incoming, LinkEnd> {
-    let Some((kind, rest)) = frame.split_first() else { return Ok(Incoming::Nothing) };
-    if *kind != PASS_THROUGH {
-        return Err(LinkEnd::FrameType(*kind));
-    }
-    let length = budget::check(rest, limits::TERM_MEMORY_BYTES)?;
-    let control = codec::decode(&frame.slice(1..=length))?;
-    let payload = frame.slice(1 + length..);
-    let op = control::operation(&control);
-    if !op.is_some_and(control::has_payload) {
-        return Ok(control::read(&control, None)?);
-    }
-    let memory = match budget::measure(&payload, limits::TERM_MEMORY_BYTES) {
-        Ok(size) => size.memory,
-        // Well-formed as far as it was looked at: the sender loses this message, not its connection.
-        Err(why @ (DecodeError::Depth { .. } | DecodeError::Memory { .. })) => {
-            return Ok(control::without_payload(&control, why));
-        }
-        Err(why) => return Err(why.into()),
-    };
-    let payload = codec::decode(&payload)?;
-    let mut incoming = control::read(&control, Some(payload))?;
-    if let Incoming::Spawn(request) = &mut incoming {
-        request.memory = memory;
-    }
-    Ok(incoming)
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -233,6 +210,8 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::node::Burst;
+    use crate::term::Pid;
 
     /// Keeps what it is given.
     #[derive(Default)]
@@ -307,13 +286,13 @@ mod tests {
     async fn replies_go_before_a_stream_that_waits() {
         let (link, mut far) = linked().await;
         let (kept, message) = (Kept::default(), Term::Binary(vec![7; 64 * 1024].into()));
-        let control = Term::Tuple(vec![Term::Int(99)]);
+        let pid = Pid { node: Atom::from_static("a@h"), id: 1, serial: 0, creation: 1 };
         let sender = async {
             // More than the socket and the queue take together.
             for _ in 0..400 {
-                let mut burst = Vec::new();
-                super::super::queue::frame(&mut burst, &control, Some(&message)).unwrap();
-                link.queue.put_stream(burst).await.unwrap();
+                let mut burst = Burst::new(&pid, &pid);
+                burst.push(&message).unwrap();
+                link.queue.put_stream(burst.frames).await.unwrap();
             }
         };
         let reader = async {
@@ -324,7 +303,7 @@ mod tests {
                 }
             };
             timeout(Duration::from_secs(5), stuck).await.unwrap();
-            link.send_now(&Term::Tuple(vec![Term::Int(98)]), None).unwrap();
+            link.send_now(&Encoder::tuple(1).int(98), None).unwrap();
             let mut bytes = 0;
             let mut head = [0; 4];
             loop {

@@ -29,6 +29,8 @@ mod link;
 mod links;
 mod listen;
 mod name;
+mod outgoing;
+mod parse;
 mod processes;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
@@ -68,6 +70,7 @@ use self::seats::Seats;
 use self::supervisor::Supervisor;
 use crate::limits;
 use crate::secret::Secret;
+use crate::term::codec::Encoder;
 use crate::term::{Atom, Pid, Reference, Term, tuple};
 
 /// How a node is set up.
@@ -301,7 +304,7 @@ impl Node {
     }
 
     /// Sends a message to what `control` names on another node, if there is a link to it.
-    fn send_to(&self, node: &Atom, control: &Term, message: &Term) {
+    fn send_to(&self, node: &Atom, control: &Encoder, message: &Term) {
         let Some(link) = self.0.links.get(node) else { return };
         if let Err(e) = link.send_now(control, Some(message)) {
             tracing::warn!(to = %node, "a message was left out: {e}");

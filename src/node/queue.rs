@@ -13,10 +13,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Gone;
+use super::outgoing::Frames;
 use super::transport::Transport;
 use crate::limits;
 use crate::term::Term;
-use crate::term::codec::{self, EncodeError};
+use crate::term::codec::{EncodeError, Encoder};
 
 /// Type of a frame without atom cache and fragments (`PASS_THROUGH`).
 pub(super) const PASS_THROUGH: u8 = 112;
@@ -48,10 +49,10 @@ pub(super) struct Queue {
 
 struct Pending {
     /// Being written; whole frames.
-    current: Vec<u8>,
+    current: Frames,
     written: usize,
     /// Replies, signals, ticks.
-    urgent: Vec<u8>,
+    urgent: Frames,
     /// Bursts of messages.
     streams: VecDeque<Vec<u8>>,
     stream_bytes: usize,
@@ -64,9 +65,9 @@ struct Pending {
 impl Queue {
     pub(super) fn new(transport: Arc<Transport>) -> Self {
         let pending = Pending {
-            current: Vec::new(),
+            current: Frames::default(),
             written: 0,
-            urgent: Vec::new(),
+            urgent: Frames::default(),
             streams: VecDeque::new(),
             stream_bytes: 0,
             last_written: Instant::now(),
@@ -77,15 +78,15 @@ impl Queue {
     }
 
     /// Puts in a frame that goes before streams; [`Queue::flush`] writes it.
-    pub(super) fn put(&self, control: &Term, payload: Option<&Term>) -> Result<(), EncodeError> {
-        frame(&mut self.pending().urgent, control, payload)
+    pub(super) fn put(&self, control: &Encoder, payload: Option<&Term>) -> Result<(), EncodeError> {
+        self.pending().urgent.push(control, payload)
     }
 
     /// Puts in a tick if nothing was written for a while.
     pub(super) fn tick(&self, after: Duration) {
         let mut pending = self.pending();
         if pending.last_written.elapsed() >= after && pending.is_empty() {
-            pending.urgent.extend([0; 4]);
+            pending.urgent.tick();
         }
     }
 
@@ -170,8 +171,8 @@ impl Queue {
             if pending.written == pending.current.len() && !self.next(&mut pending) {
                 break self.transport.try_flush();
             }
-            let rest = pending.current.get(pending.written..).unwrap_or_default();
-            match self.transport.try_write(rest) {
+            let wrote = self.transport.try_write(&pending.current.pieces(pending.written));
+            match wrote {
                 Ok(written) => {
                     pending.written += written;
                     pending.last_written = Instant::now();
@@ -194,7 +195,7 @@ impl Queue {
     /// Takes what is to be written next, replies first.
     fn next(&self, pending: &mut Pending) -> bool {
         if pending.current.capacity() > KEPT_BYTES {
-            pending.current = Vec::new();
+            pending.current = Frames::default();
         }
         pending.current.clear();
         pending.written = 0;
@@ -205,7 +206,7 @@ impl Queue {
         }
         let Some(burst) = pending.streams.pop_front() else { return false };
         pending.stream_bytes -= burst.len();
-        pending.current = burst;
+        pending.current = burst.into();
         self.room.notify_waiters();
         true
     }
@@ -224,14 +225,6 @@ impl Pending {
     fn is_empty(&self) -> bool {
         self.written == self.current.len() && self.urgent.is_empty() && self.streams.is_empty()
     }
-}
-
-/// Appends a frame; `out` is as it was if a term cannot be sent.
-pub(super) fn frame(out: &mut Vec<u8>, control: &Term, payload: Option<&Term>) -> Result<(), EncodeError> {
-    frame_with(out, |out| {
-        codec::encode(control, out)?;
-        payload.map_or(Ok(()), |term| codec::encode(term, out))
-    })
 }
 
 /// Appends a frame whose terms `encode` writes.

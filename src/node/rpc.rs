@@ -12,8 +12,10 @@ use futures::FutureExt;
 use super::control::{self, SpawnFlags, SpawnRequest, Target};
 use super::function::WaitingBody;
 use super::link::Link;
+use super::outgoing::Frames;
 use super::processes::{Kill, Kind, Linked, Process, Watcher};
 use super::{Body, CallResult, Context, Node, Raise, pair};
+use crate::term::codec::Encoder;
 use crate::term::{Atom, Inspect, Pid, Term, atom, binary, elixir, list, map, tuple};
 
 /// A function and its arguments.
@@ -91,7 +93,7 @@ fn options(options: &[Term]) -> Option<SpawnFlags> {
 }
 
 pub(super) fn refuse(link: &Link, request: &SpawnRequest, why: &'static str) {
-    let reply = control::spawn_reply(request, SpawnFlags::default(), atom(why));
+    let reply = control::spawn_reply(request, SpawnFlags::default(), &atom(why));
     link.send(&reply, None).unwrap_or_default();
 }
 
@@ -136,7 +138,7 @@ struct Started<'a> {
 impl Started<'_> {
     /// The reply that the process runs; it goes before anything else that is said of the process.
     fn confirm(&self) {
-        let reply = control::spawn_reply(self.request, self.flags, Term::from(self.pid.clone()));
+        let reply = control::spawn_reply(self.request, self.flags, &Term::from(self.pid.clone()));
         self.link.send(&reply, None).unwrap_or_default();
     }
 
@@ -258,8 +260,7 @@ pub(super) fn panic_reason(panic: &(dyn Any + Send)) -> Term {
 
 /// The reason, or an error in its place where it cannot be sent: the caller is owed an answer.
 fn sendable(reason: Term, answer: &Answer) -> Term {
-    let mut scratch = Vec::new();
-    match super::queue::frame(&mut scratch, &Term::NIL, Some(&reason)) {
+    match Frames::default().push(&Encoder::default(), Some(&reason)) {
         Ok(()) => reason,
         Err(e) => unsendable(&e, answer),
     }
@@ -273,14 +274,14 @@ fn unsendable(why: &crate::term::EncodeError, answer: &Answer) -> Term {
     }
 }
 
-fn send_answer(link: &Link, control: &Term, reason: &Term, answer: &Answer) {
+fn send_answer(link: &Link, control: &Encoder, reason: &Term, answer: &Answer) {
     if let Err(e) = link.send(control, Some(reason)) {
         send_or_say(link, control, &unsendable(&e, answer));
     }
 }
 
 /// Sends a signal with its reason; a reason that cannot be sent is replaced by a text that says so.
-pub(super) fn send_or_say(link: &Link, control: &Term, reason: &Term) {
+pub(super) fn send_or_say(link: &Link, control: &Encoder, reason: &Term) {
     if let Err(e) = link.send(control, Some(reason)) {
         tracing::warn!(peer = %link.peer, "a reason cannot be sent: {e}");
         let said = pair(atom("badarg"), binary(Inspect::short(reason, 200)));

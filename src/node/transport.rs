@@ -1,6 +1,6 @@
 //! The bytes of a link: over TCP as they are, or over TLS. Nothing here blocks; who reads and who writes share it.
 
-use std::io::{self, BufRead, ErrorKind, Read, Write};
+use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
@@ -55,10 +55,10 @@ impl Transport {
     }
 
     /// Writes what the socket takes now; `WouldBlock` if that is nothing.
-    pub(super) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Plain(stream) => stream.try_write(bytes),
-            Self::Tls(session) => session.try_write(bytes),
+            Self::Plain(stream) => stream.try_write_vectored(pieces),
+            Self::Tls(session) => session.try_write(pieces),
         }
     }
 
@@ -113,10 +113,10 @@ impl Session {
         }
     }
 
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+    fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut tls = self.tls();
         self.flush(&mut tls)?;
-        let written = tls.writer().write(bytes)?;
+        let written = tls.writer().write_vectored(pieces)?;
         match self.flush(&mut tls) {
             Err(e) if e.kind() != ErrorKind::WouldBlock => Err(e),
             _ => Ok(written),

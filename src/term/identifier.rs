@@ -1,5 +1,7 @@
 //! Pids, ports and references: names that a node gives out, unique with its name and creation.
 
+use std::hash::{Hash, Hasher};
+
 use super::Atom;
 
 /// Most 32-bit words of a reference (OTP 26 and later: 5 for aliases; 3 otherwise).
@@ -30,7 +32,7 @@ pub struct Port {
 }
 
 /// A reference of some node.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     /// The node that made it.
     pub node: Atom,
@@ -38,6 +40,13 @@ pub struct Reference {
     pub creation: u32,
     words: [u32; MAX_WORDS],
     count: u8,
+}
+
+/// The words tell references apart well enough.
+impl Hash for Reference {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.words().hash(state);
+    }
 }
 
 /// A reference has 1 to 5 words.

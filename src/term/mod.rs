@@ -68,6 +68,8 @@ pub enum Term {
     Map(Map),
     /// A closure, kept as its encoding: it can be passed on, not run.
     Fun(Bytes),
+    /// A term that is encoded already, without the version byte: what is made once and sent often. Never decoded to.
+    Encoded(Bytes),
 }
 
 /// A map term: pairs in the order they came, no key twice.

@@ -65,7 +65,8 @@ fn encoded(term: &Term) -> Bytes {
 
 /// What is there, read as what is expected; what is read in this way is never another thing.
 fn expected(frame: &Bytes) -> impl Iterator<Item = Term> {
-    let kinds: [fn(&mut Decoder<'_>) -> Result<Term, DecodeError>; 4] = [
+    type Read = fn(&mut Decoder<'_>) -> Result<Term, DecodeError>;
+    let kinds: [Read; 4] = [
         |decoder| decoder.atom().map(Term::Atom),
         |decoder| decoder.int().map(Term::Int),
         |decoder| decoder.pid().map(Term::from),
@@ -85,7 +86,7 @@ fn footprint(term: &Term) -> usize {
     };
     let allocated = match term {
         // What shares the frame is in the frame.
-        Term::Int(_) | Term::Float(_) | Term::Binary(_) | Term::Fun(_) => 0,
+        Term::Int(_) | Term::Float(_) | Term::Binary(_) | Term::Fun(_) | Term::Encoded(_) => 0,
         Term::Atom(atom) => named(atom),
         Term::Big(value) => size_of::<BigInt>() + value.to_u64_digits().1.len() * size_of::<u64>(),
         Term::Bits(bits) => size_of_val(&**bits),

@@ -10,7 +10,7 @@ use futures::task::noop_waker_ref;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex, join, sink};
 
 use super::message::{self, Challenge};
-use super::{Local, Verdict, accept, dial};
+use super::{Head, Local, Verdict, accept, dial};
 use crate::node::{flags, name};
 use crate::secret::Secret;
 use crate::term::Atom;
@@ -81,7 +81,7 @@ fn conversation(mask: &[u8], near: &Local, far: &Local) {
 }
 
 fn local(name: &'static str) -> Local {
-    Local { name: Atom::from_static(name), cookie: Secret::new("cookie".to_owned()), creation: 7 }
+    Local { name: Atom::from_static(name), cookie: Secret::new("cookie".to_owned()), creation: 7, head: Head::Two }
 }
 
 /// Runs what waits for nothing but its own other half.

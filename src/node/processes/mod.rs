@@ -257,22 +257,22 @@ impl Processes {
     }
 
     pub(super) fn kind(&self, target: &Target) -> Option<(Pid, Kind)> {
-        let pid = self.resolve(target)?;
-        let kind = self.with(&pid, |process, _| process.kind.clone())?;
-        Some((pid, kind))
+        let table = self.table();
+        let process = table.live.get(&self.resolve(&table, target)?)?;
+        Some((process.pid.clone(), process.kind.clone()))
     }
 
-    fn resolve(&self, target: &Target) -> Option<Pid> {
+    fn resolve(&self, table: &Table, target: &Target) -> Option<u64> {
         match target {
-            Target::Pid(pid) => Some(pid.clone()),
-            Target::Name(name) => self.table().names.get(name).map(|key| self.pid(*key)),
+            Target::Pid(pid) => self.key(pid),
+            Target::Name(name) => table.names.get(name).copied(),
         }
     }
 
     /// Adds a watcher to what it watches.
     pub(super) fn watch(&self, watcher: &Watcher) -> Bound {
-        let Some(key) = self.resolve(&watcher.target).and_then(|pid| self.key(&pid)) else { return Bound::NoProcess };
         let mut table = self.table();
+        let Some(key) = self.resolve(&table, &watcher.target) else { return Bound::NoProcess };
         let Table { live, bonds, .. } = &mut *table;
         let Some(process) = live.get_mut(&key) else { return Bound::NoProcess };
         let link = watcher.link.id;
@@ -286,8 +286,8 @@ impl Processes {
 
     /// Takes a watcher back.
     pub(super) fn unwatch(&self, link: u64, target: &Target, reference: &Reference) {
-        let Some(key) = self.resolve(target).and_then(|pid| self.key(&pid)) else { return };
         let mut table = self.table();
+        let Some(key) = self.resolve(&table, target) else { return };
         let gone = table.live.get_mut(&key).and_then(|process| process.watchers.remove(&(link, reference.clone())));
         table.bonds.give_back(Some(link), usize::from(gone.is_some()));
     }

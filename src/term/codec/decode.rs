@@ -11,9 +11,9 @@ use crate::term::cursor::{Cursor, DecodeError};
 use crate::term::identifier::MAX_WORDS;
 use crate::term::{Atom, Float, Map, Pid, Port, Reference, Term, tag};
 
-/// Binaries from this size on share the frame they came in; smaller ones are copied, so that a key of ten bytes does not
+/// Binaries from this size on share what they were read from; smaller ones are copied, so that a key of ten bytes does not
 /// keep a frame of megabytes.
-const SHARED_BYTES: usize = 4096;
+pub const SHARED_BYTES: usize = 64 * 1024;
 
 /// Most keys that are compared one with another to find one that is there twice; more are hashed.
 const COMPARED_KEYS: usize = 16;
@@ -44,6 +44,11 @@ impl<'a> Decoder<'a> {
     /// Reads from the start of `frame`; atoms are looked up in `atoms` first.
     pub fn new(frame: &'a Bytes, atoms: Option<&'a mut Atoms>) -> Self {
         Self { frame, cursor: Cursor::new(frame), node: None, atoms }
+    }
+
+    /// How far it is.
+    pub fn at(&self) -> usize {
+        self.cursor.at()
     }
 
     /// The version byte, which a term of its own begins with.

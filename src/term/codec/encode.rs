@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use num_bigint::{BigInt, Sign};
 
+use super::Output;
 use crate::term::atom::MAX_CHARACTERS;
 use crate::term::budget::MAX_DEPTH;
 use crate::term::{Atom, Pid, Port, Reference, Term, tag};
@@ -43,10 +44,10 @@ pub enum EncodeError {
 ///
 /// # Errors
 /// The term cannot be sent; `out` is as it was.
-pub fn encode(term: &Term, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let before = out.len();
-    out.push(tag::VERSION);
-    put(term, out, 0).inspect_err(|_| out.truncate(before))
+pub fn encode(term: &Term, out: &mut impl Output) -> Result<(), EncodeError> {
+    let before = out.mark();
+    out.put(&[tag::VERSION]);
+    put(term, out, 0).inspect_err(|_| out.rewind(before))
 }
 
 /// The encoding of a term that ends in a text, without that text: for messages of which only the text differs.
@@ -71,17 +72,81 @@ impl Template {
     ///
     /// # Errors
     /// The text is longer than 4 GiB; `out` is as it was.
-    pub fn encode(&self, text: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub fn encode(&self, text: &[u8], out: &mut impl Output) -> Result<(), EncodeError> {
         let length = u32::try_from(text.len()).map_err(|_| EncodeError::Length { length: text.len() })?;
-        out.extend_from_slice(&self.0);
-        out.push(tag::BINARY);
-        out.extend_from_slice(&length.to_be_bytes());
-        out.extend_from_slice(text);
+        out.put(&self.0);
+        out.put(&[tag::BINARY]);
+        out.put(&length.to_be_bytes());
+        out.put(text);
         Ok(())
     }
 }
 
-fn put(term: &Term, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {
+/// Writes a term piece by piece, where its shape is known: nothing is built for it. What cannot be sent is kept, and told at
+/// the end.
+#[derive(Debug, Clone, Default)]
+pub struct Encoder {
+    bytes: Vec<u8>,
+    failed: Option<EncodeError>,
+}
+
+impl Encoder {
+    /// The start of a tuple with so many elements.
+    #[must_use]
+    pub fn tuple(elements: u8) -> Self {
+        let mut bytes = Vec::with_capacity(192);
+        bytes.extend_from_slice(&[tag::VERSION, tag::SMALL_TUPLE, elements]);
+        Self { bytes, failed: None }
+    }
+
+    fn with(mut self, put: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>) -> Self {
+        if let Err(e) = put(&mut self.bytes) {
+            self.failed.get_or_insert(e);
+        }
+        self
+    }
+
+    /// An integer.
+    #[must_use]
+    pub fn int(mut self, value: i64) -> Self {
+        put_int(value, &mut self.bytes);
+        self
+    }
+
+    /// An atom.
+    #[must_use]
+    pub fn atom(self, atom: &Atom) -> Self {
+        self.with(|out| put_atom(atom, out))
+    }
+
+    /// A pid.
+    #[must_use]
+    pub fn pid(self, pid: &Pid) -> Self {
+        self.with(|out| put_pid(pid, out))
+    }
+
+    /// A reference.
+    #[must_use]
+    pub fn reference(self, reference: &Reference) -> Self {
+        self.with(|out| put_reference(reference, out))
+    }
+
+    /// Any term.
+    #[must_use]
+    pub fn term(self, term: &Term) -> Self {
+        self.with(|out| put(term, out, 0))
+    }
+
+    /// The encoded term.
+    ///
+    /// # Errors
+    /// A piece of it cannot be sent.
+    pub fn bytes(&self) -> Result<&[u8], EncodeError> {
+        self.failed.map_or(Ok(&self.bytes), Err)
+    }
+}
+
+fn put(term: &Term, out: &mut impl Output, depth: usize) -> Result<(), EncodeError> {
     if depth > ENCODED_DEPTH {
         return Err(EncodeError::Depth);
     }
@@ -90,13 +155,13 @@ fn put(term: &Term, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> 
         Term::Int(value) => put_int(*value, out),
         Term::Big(value) => put_big(value, out)?,
         Term::Float(value) => {
-            out.push(tag::NEW_FLOAT);
-            out.extend_from_slice(&value.get().to_bits().to_be_bytes());
+            out.put(&[tag::NEW_FLOAT]);
+            out.put(&value.get().to_bits().to_be_bytes());
         }
         Term::Binary(bytes) => {
-            out.push(tag::BINARY);
+            out.put(&[tag::BINARY]);
             put_length(bytes.len(), out)?;
-            out.extend_from_slice(bytes);
+            out.put_shared(bytes);
         }
         Term::Bits(bits) => put_bits(&bits.0, bits.1, out)?,
         Term::Pid(pid) => put_pid(pid, out)?,
@@ -106,136 +171,135 @@ fn put(term: &Term, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> 
         Term::Improper(list) => put_list(&list.0, Some(&list.1), out, depth)?,
         Term::Tuple(elements) => {
             if let Ok(count) = u8::try_from(elements.len()) {
-                out.extend_from_slice(&[tag::SMALL_TUPLE, count]);
+                out.put(&[tag::SMALL_TUPLE, count]);
             } else {
-                out.push(tag::LARGE_TUPLE);
+                out.put(&[tag::LARGE_TUPLE]);
                 put_length(elements.len(), out)?;
             }
             put_all(elements, out, depth)?;
         }
         Term::Map(map) => {
-            out.push(tag::MAP);
+            out.put(&[tag::MAP]);
             put_length(map.len(), out)?;
             for (key, value) in map {
                 put(key, out, depth + 1)?;
                 put(value, out, depth + 1)?;
             }
         }
-        Term::Fun(encoded) => out.extend_from_slice(encoded),
+        Term::Fun(encoded) | Term::Encoded(encoded) => out.put(encoded),
     }
     Ok(())
 }
 
-fn put_all(terms: &[Term], out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {
+fn put_all(terms: &[Term], out: &mut impl Output, depth: usize) -> Result<(), EncodeError> {
     terms.iter().try_for_each(|term| put(term, out, depth + 1))
 }
 
-fn put_length(length: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn put_length(length: usize, out: &mut impl Output) -> Result<(), EncodeError> {
     let encoded = u32::try_from(length).map_err(|_| EncodeError::Length { length })?;
-    out.extend_from_slice(&encoded.to_be_bytes());
+    out.put(&encoded.to_be_bytes());
     Ok(())
 }
 
-fn put_atom(atom: &Atom, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn put_atom(atom: &Atom, out: &mut impl Output) -> Result<(), EncodeError> {
     let text = atom.as_str();
     if text.len() > MAX_CHARACTERS {
         let characters = text.chars().count();
         let length = u16::try_from(text.len()).ok().filter(|_| characters <= MAX_CHARACTERS);
         let length = length.ok_or(EncodeError::Atom { characters })?;
-        out.push(tag::ATOM_UTF8);
-        out.extend_from_slice(&length.to_be_bytes());
+        out.put(&[tag::ATOM_UTF8]);
+        out.put(&length.to_be_bytes());
     } else {
         let length = u8::try_from(text.len()).map_err(|_| EncodeError::Atom { characters: text.len() })?;
-        out.extend_from_slice(&[tag::SMALL_ATOM_UTF8, length]);
+        out.put(&[tag::SMALL_ATOM_UTF8, length]);
     }
-    out.extend_from_slice(text.as_bytes());
+    out.put(text.as_bytes());
     Ok(())
 }
 
-fn put_int(value: i64, out: &mut Vec<u8>) {
+fn put_int(value: i64, out: &mut impl Output) {
     if let Ok(small) = u8::try_from(value) {
-        out.extend_from_slice(&[tag::SMALL_INTEGER, small]);
+        out.put(&[tag::SMALL_INTEGER, small]);
     } else if let Ok(int) = i32::try_from(value) {
-        out.push(tag::INTEGER);
-        out.extend_from_slice(&int.to_be_bytes());
+        out.put(&[tag::INTEGER]);
+        out.put(&int.to_be_bytes());
     } else {
         let magnitude = value.unsigned_abs().to_le_bytes();
         let used = magnitude.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
         // At most eight bytes.
-        out.extend_from_slice(&[tag::SMALL_BIG, u8::try_from(used).unwrap_or(8), u8::from(value < 0)]);
-        out.extend_from_slice(magnitude.get(..used).unwrap_or(&magnitude));
+        out.put(&[tag::SMALL_BIG, u8::try_from(used).unwrap_or(8), u8::from(value < 0)]);
+        out.put(magnitude.get(..used).unwrap_or(&magnitude));
     }
 }
 
-fn put_big(value: &BigInt, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn put_big(value: &BigInt, out: &mut impl Output) -> Result<(), EncodeError> {
     let (sign, magnitude) = value.to_bytes_le();
     if let Ok(length) = u8::try_from(magnitude.len()) {
-        out.extend_from_slice(&[tag::SMALL_BIG, length]);
+        out.put(&[tag::SMALL_BIG, length]);
     } else {
-        out.push(tag::LARGE_BIG);
+        out.put(&[tag::LARGE_BIG]);
         put_length(magnitude.len(), out)?;
     }
-    out.push(u8::from(sign == Sign::Minus));
-    out.extend_from_slice(&magnitude);
+    out.put(&[u8::from(sign == Sign::Minus)]);
+    out.put(&magnitude);
     Ok(())
 }
 
-fn put_bits(bytes: &[u8], tail: u8, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn put_bits(bytes: &[u8], tail: u8, out: &mut impl Output) -> Result<(), EncodeError> {
     if !(1..=8).contains(&tail) || bytes.is_empty() {
         return Err(EncodeError::BitTail { tail });
     }
-    out.push(tag::BIT_BINARY);
+    out.put(&[tag::BIT_BINARY]);
     put_length(bytes.len(), out)?;
-    out.push(tail);
-    out.extend_from_slice(bytes);
+    out.put(&[tail]);
+    out.put(bytes);
     Ok(())
 }
 
-fn put_pid(pid: &Pid, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    out.push(tag::NEW_PID);
+fn put_pid(pid: &Pid, out: &mut impl Output) -> Result<(), EncodeError> {
+    out.put(&[tag::NEW_PID]);
     put_atom(&pid.node, out)?;
-    for word in [pid.id, pid.serial, pid.creation] {
-        out.extend_from_slice(&word.to_be_bytes());
-    }
+    let words = [pid.id, pid.serial, pid.creation].map(u32::to_be_bytes);
+    out.put(words.as_flattened());
     Ok(())
 }
 
-fn put_port(port: &Port, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    out.push(tag::V4_PORT);
+fn put_port(port: &Port, out: &mut impl Output) -> Result<(), EncodeError> {
+    out.put(&[tag::V4_PORT]);
     put_atom(&port.node, out)?;
-    out.extend_from_slice(&port.id.to_be_bytes());
-    out.extend_from_slice(&port.creation.to_be_bytes());
+    out.put(&port.id.to_be_bytes());
+    out.put(&port.creation.to_be_bytes());
     Ok(())
 }
 
-fn put_reference(reference: &Reference, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+fn put_reference(reference: &Reference, out: &mut impl Output) -> Result<(), EncodeError> {
     let words = reference.words();
-    out.push(tag::NEWER_REFERENCE);
+    out.put(&[tag::NEWER_REFERENCE]);
     // Five at most, by construction.
-    out.extend_from_slice(&u16::try_from(words.len()).unwrap_or(0).to_be_bytes());
+    out.put(&u16::try_from(words.len()).unwrap_or(0).to_be_bytes());
     put_atom(&reference.node, out)?;
-    out.extend_from_slice(&reference.creation.to_be_bytes());
+    out.put(&reference.creation.to_be_bytes());
     for word in words {
-        out.extend_from_slice(&word.to_be_bytes());
+        out.put(&word.to_be_bytes());
     }
     Ok(())
 }
 
-fn put_list(elements: &[Term], tail: Option<&Term>, out: &mut Vec<u8>, depth: usize) -> Result<(), EncodeError> {
+fn put_list(elements: &[Term], tail: Option<&Term>, out: &mut impl Output, depth: usize) -> Result<(), EncodeError> {
     if tail.is_none() && put_string(elements, out) {
         return Ok(());
     }
     match (elements.is_empty(), tail) {
-        (true, None) => out.push(tag::NIL),
+        (true, None) => out.put(&[tag::NIL]),
         // A list of no elements before a tail is the tail.
         (true, Some(tail)) => put(tail, out, depth + 1)?,
         (false, tail) => {
-            out.push(tag::LIST);
+            out.put(&[tag::LIST]);
             put_length(elements.len(), out)?;
             put_all(elements, out, depth)?;
             match tail {
                 Some(tail) => put(tail, out, depth + 1)?,
-                None => out.push(tag::NIL),
+                None => out.put(&[tag::NIL]),
             }
         }
     }
@@ -243,20 +307,16 @@ fn put_list(elements: &[Term], tail: Option<&Term>, out: &mut Vec<u8>, depth: us
 }
 
 /// A list of bytes as a string, as BEAM nodes send it; `false` if it is none.
-fn put_string(elements: &[Term], out: &mut Vec<u8>) -> bool {
+fn put_string(elements: &[Term], out: &mut impl Output) -> bool {
     // Its length has 16 bits.
     let Ok(length @ 1..) = u16::try_from(elements.len()) else { return false };
-    let before = out.len();
-    out.push(tag::STRING);
-    out.extend_from_slice(&length.to_be_bytes());
-    for element in elements {
-        match element {
-            Term::Int(value) if (0..=255).contains(value) => out.extend(u8::try_from(*value)),
-            _ => {
-                out.truncate(before);
-                return false;
-            }
-        }
-    }
+    let byte = |element: &Term| match element {
+        Term::Int(value) => u8::try_from(*value).ok(),
+        _ => None,
+    };
+    let Some(bytes) = elements.iter().map(byte).collect::<Option<Vec<u8>>>() else { return false };
+    out.put(&[tag::STRING]);
+    out.put(&length.to_be_bytes());
+    out.put(&bytes);
     true
 }

@@ -3,11 +3,13 @@
 mod atoms;
 mod decode;
 mod encode;
+mod output;
 
 pub use super::cursor::DecodeError;
 pub use atoms::Atoms;
-pub use decode::{Decoder, decode};
-pub use encode::{EncodeError, Template, encode};
+pub use decode::{Decoder, SHARED_BYTES, decode};
+pub use encode::{EncodeError, Encoder, Template, encode};
+pub use output::{Mark, Output};
 
 #[cfg(test)]
 mod tests;
