@@ -217,6 +217,13 @@ mod tests {
     use super::*;
     use crate::term::map;
 
+    /// A term as a caller gets it.
+    fn sent(term: &Term) -> Term {
+        let mut bytes = Vec::new();
+        codec::encode(term, &mut bytes).unwrap();
+        codec::decode(&bytes.into()).unwrap()
+    }
+
     fn call(state: &AppState, verb: Verb, args: &[Term]) -> Term {
         verb(state, args).expect("the call is answered")
     }
@@ -233,7 +240,12 @@ mod tests {
         ]);
         assert_eq!(call(&state, put, &[binary("my-app"), app.clone()]), Term::OK);
         assert_eq!(call(&state, get, &[binary("my-app")]), ok(app.clone()));
-        assert_eq!(call(&state, all, &[]), list([tuple([binary("my-app"), app])]));
+        for _ in 0..2 {
+            assert_eq!(sent(&call(&state, all, &[])), list([tuple([binary("my-app"), app.clone()])]));
+        }
+        let changed = map([("port", Term::Int(2))]);
+        assert_eq!(call(&state, put, &[binary("my-app"), changed.clone()]), Term::OK);
+        assert_eq!(sent(&call(&state, all, &[])), list([tuple([binary("my-app"), changed])]));
     }
 
     #[test]

@@ -49,12 +49,10 @@ fn route(app_id: &str, upstream_port: u16) -> Route {
     Route { id: format!("{app_id}-route"), domains: vec![format!("{app_id}.test")], upstream_port }
 }
 
+type Entries = Vec<(String, std::sync::Arc<AppEntry>)>;
+
 /// What there is, of machine and agent.
-fn everything(
-    machine: &Machine,
-    state: &AppState,
-    ports: &PortManager,
-) -> (Seen, Vec<(String, std::sync::Arc<AppEntry>)>, Vec<u16>) {
+fn everything(machine: &Machine, state: &AppState, ports: &PortManager) -> (Seen, Entries, Vec<u16>) {
     (machine.seen(), state.list(), ports.list_allocated())
 }
 
