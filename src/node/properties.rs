@@ -12,7 +12,7 @@ use super::control::{self, Incoming, SpawnFlags, Target};
 use super::frames::{self, FrameTooLong};
 use super::link;
 use super::queue::{self, PASS_THROUGH};
-use crate::term::{Term, budget, codec};
+use crate::term::{Pid, Term, budget, codec};
 
 /// A stream that comes in pieces holds the frames that it holds as a whole. First in `bytes` are the number of pieces and
 /// their sizes, the rest is the stream.
@@ -58,6 +58,10 @@ fn taken(pieces: &[&[u8]]) -> (Vec<Bytes>, Result<BytesMut, FrameTooLong>) {
 pub fn control(bytes: &[u8]) {
     let frame = Bytes::from([&[PASS_THROUGH], bytes].concat());
     let Ok(incoming) = link::parse(&frame).map(unmeasured) else { return };
+    // Its payload was not read.
+    if matches!(incoming, Incoming::TooMuch { .. }) {
+        return;
+    }
     let Ok(length) = budget::check(bytes, usize::MAX) else { panic!("read, and yet no term") };
     let decoded = |range| codec::decode(&frame.slice(range)).ok();
     let Some(head) = decoded(1..1 + length) else { panic!("read, and yet no term") };
@@ -90,7 +94,11 @@ fn said(incoming: &Incoming) -> Option<(Term, Option<Term>, Incoming)> {
     Some(match incoming {
         Incoming::Exit { from, to, reason } => (control::exit(from, to), Some(reason.clone()), same),
         Incoming::Exit2 { from, to, reason } => (control::exit2(from, to), Some(reason.clone()), same),
-        Incoming::Send { to, message } => (control::send(to, to), Some(message.clone()), same),
+        Incoming::Send { to, message, token } => (control::send(to, to, token.as_ref()), Some(message.clone()), same),
+        Incoming::SendNamed { name, message, token: None } => {
+            let from = Pid { node: name.clone(), id: 1, serial: 0, creation: 1 };
+            (control::send_named(&from, name), Some(message.clone()), same)
+        }
         Incoming::Monitor { from, target: Target::Pid(target), reference } => {
             (control::monitor(from, target, reference), None, same)
         }
@@ -118,7 +126,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::term::{Atom, Pid, Reference, atom, list, tuple};
+    use crate::term::{Atom, Reference, atom, list, tuple};
 
     fn pid(id: u32) -> Term {
         Pid { node: Atom::from_static("a@h"), id, serial: 0, creation: 1 }.into()

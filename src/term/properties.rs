@@ -65,7 +65,8 @@ fn encoded(term: &Term) -> Bytes {
 
 /// What is there, read as what is expected; what is read in this way is never another thing.
 fn expected(frame: &Bytes) -> impl Iterator<Item = Term> {
-    let kinds: [fn(&mut Decoder<'_>) -> Result<Term, DecodeError>; 4] = [
+    type Read = fn(&mut Decoder<'_>) -> Result<Term, DecodeError>;
+    let kinds: [Read; 4] = [
         |decoder| decoder.atom().map(Term::Atom),
         |decoder| decoder.int().map(Term::Int),
         |decoder| decoder.pid().map(Term::from),
