@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::term::Atom;
 
 /// Frames that each side takes at most, and the bytes of each.
-const MOST_READ: usize = 3 * (2 + 512);
+const MOST_READ: usize = 3 * (4 + 512);
 /// More turns than two sides take that say five things to one another.
 const TURNS: usize = 32;
 
@@ -24,16 +24,23 @@ const TURNS: usize = 32;
 /// what an acceptor and a dialer hear, and a mask of what changes on the way (the first half what the dialer hears).
 pub fn handshake(bytes: &[u8]) {
     messages(bytes);
-    let (near, far) = (local("near@h"), local("far@h"));
+    for head in [Head::Two, Head::Four] {
+        let (near, far) = (local("near@h", head), local("far@h", head));
+        one_sided(bytes, &near, &far);
+        conversation(bytes, &near, &far);
+    }
+}
+
+/// What an acceptor and a dialer make of bytes that answer nothing.
+fn one_sided(bytes: &[u8], near: &Local, far: &Local) {
     let mut input = bytes;
-    let accepted = polled(accept(&mut join(&mut input, sink()), &far, |_| Verdict::Proceed));
+    let accepted = polled(accept(&mut join(&mut input, sink()), far, |_| Verdict::Proceed));
     assert!(matches!(accepted, Some(Err(_))), "nobody guesses a digest");
     assert!(bytes.len() - input.len() <= MOST_READ);
     let mut input = bytes;
-    let dialled = polled(dial(&mut join(&mut input, sink()), &near, &far.name));
+    let dialled = polled(dial(&mut join(&mut input, sink()), near, &far.name));
     assert!(matches!(dialled, Some(Err(_))), "nobody guesses a digest");
     assert!(bytes.len() - input.len() <= MOST_READ);
-    conversation(bytes, &near, &far);
 }
 
 /// What is read as a message is what is written of it.
@@ -80,8 +87,8 @@ fn conversation(mask: &[u8], near: &Local, far: &Local) {
     }
 }
 
-fn local(name: &'static str) -> Local {
-    Local { name: Atom::from_static(name), cookie: Secret::new("cookie".to_owned()), creation: 7, head: Head::Two }
+fn local(name: &'static str, head: Head) -> Local {
+    Local { name: Atom::from_static(name), cookie: Secret::new("cookie".to_owned()), creation: 7, head }
 }
 
 /// Runs what waits for nothing but its own other half.
