@@ -12,4 +12,4 @@ ExUnit.after_suite(fn _ ->
   Leftovers.kill_all()
 end)
 
-ExUnit.start(timeout: 60_000, max_cases: 1)
+ExUnit.start(timeout: 30_000, max_cases: 1)
