@@ -12,6 +12,12 @@ defmodule Semantics.ExitsTest do
     {:noconnection, :noconnection}
   ]
 
+  setup %{node: node} do
+    # Whether a server keeps its state over its end is its own affair.
+    assert :ok == GenServer.call({AppState, node}, :clear)
+    :ok
+  end
+
   for name <- [AppState, PortManager] do
     test "#{inspect(name)} ends with the reason, and comes back", %{node: node} do
       name = unquote(name)
