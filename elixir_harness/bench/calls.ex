@@ -11,7 +11,9 @@ defmodule Bench.Calls do
     latency(agent, peer, "AppState.get", {Otturnaut.AppState, :get, ["no"]}, {Peer.State, :get, ["no"]})
     rpc = fn node, {m, f, a} -> :rpc.call(node, m, f, a) end
 
-    throughput(agent, peer, "rpc erlang:system_time/0", 500, 1.3, fn node -> rpc.(node, {:erlang, :system_time, []}) end)
+    throughput(agent, peer, "rpc erlang:system_time/0", 500, 1.3, fn node ->
+      rpc.(node, {:erlang, :system_time, []})
+    end)
 
     throughput(agent, peer, "rpc AppState.get", 500, 1.3, fn node ->
       rpc.(node, {own(node, agent, Otturnaut.AppState, Peer.State), :get, ["no"]})
@@ -41,7 +43,13 @@ defmodule Bench.Calls do
     for {part, label} <- [{0.5, "p50"}, {0.99, "p99"}] do
       own = median(Enum.map(rounds, &quantile(elem(&1, 0), part)))
       beam = median(Enum.map(rounds, &quantile(elem(&1, 1), part)))
-      report("rpc #{name}, one caller, #{label}", "#{own} us, BEAM #{beam} us", "<= 1.0 times BEAM", own <= beam)
+
+      report(
+        "rpc #{name}, one caller, #{label}",
+        "#{own} us, BEAM #{beam} us",
+        "<= 1.0 times BEAM",
+        own <= beam
+      )
     end
   end
 
@@ -52,6 +60,7 @@ defmodule Bench.Calls do
   defp throughput(agent, peer, name, each, wanted, call) do
     rounds = for _ <- 1..5, do: {rate(agent, each, call), rate(peer, each, call)}
     [own, beam] = for at <- [0, 1], do: rounds |> Enum.map(&elem(elem(&1, at), 0)) |> median()
+
     # The ratio of one round compares what ran side by side; the median of the rounds leaves out a disturbed one.
     times = rounds |> Enum.map(fn {{own, _}, {beam, _}} -> own / beam end) |> median() |> Float.round(2)
     value = "#{own}/s, BEAM #{beam}/s: #{times}"
@@ -84,7 +93,14 @@ defmodule Bench.Calls do
     rounds = for _ <- 1..5, do: {some(agent.node, elem(pairs, 0)), some(peer.node, elem(pairs, 1))}
     own = rounds |> Enum.map(&elem(&1, 0)) |> median()
     beam = rounds |> Enum.map(&elem(&1, 1)) |> median()
-    report("AppState.list, #{@apps} apps, p50", "#{own} us, BEAM #{beam} us", "<= 1.0 times BEAM", own <= beam)
+
+    report(
+      "AppState.list, #{@apps} apps, p50",
+      "#{own} us, BEAM #{beam} us",
+      "<= 1.0 times BEAM",
+      own <= beam
+    )
+
     for n <- 1..@apps, do: :rpc.call(agent.node, Otturnaut.AppState, :delete, ["app-#{n}"])
   end
 
@@ -106,7 +122,11 @@ defmodule Bench.Calls do
   @peers 100
   @doc "What a peer that is connected and says nothing costs: peers that speak the protocol and are nothing else."
   def idle_peers do
-    agent = Harness.Agent.start!(env: %{"OTTURNAUT_LOG" => "info", "OTTURNAUT_DIST_PORT" => "#{port = Harness.Ports.free()}"})
+    agent =
+      Harness.Agent.start!(
+        env: %{"OTTURNAUT_LOG" => "info", "OTTURNAUT_DIST_PORT" => "#{port = Harness.Ports.free()}"}
+      )
+
     Process.sleep(1_000)
     before = OsProcess.memory(agent.process)
     peers = for n <- 1..@peers, do: Bench.RawPeer.connect!(port, "raw#{n}@127.0.0.1", agent.cookie)

@@ -8,7 +8,10 @@ defmodule Otturnaut.AppState do
   def get(app_id, server \\ __MODULE__), do: GenServer.call(server, {:get, app_id})
   def delete(app_id, server \\ __MODULE__), do: GenServer.call(server, {:delete, app_id})
   def list(server \\ __MODULE__), do: GenServer.call(server, :list)
-  def update(app_id, field, value, server \\ __MODULE__), do: GenServer.call(server, {:update, app_id, field, value})
+
+  def update(app_id, field, value, server \\ __MODULE__),
+    do: GenServer.call(server, {:update, app_id, field, value})
+
   def update_status(app_id, status, server \\ __MODULE__), do: update(app_id, :status, status, server)
   def clear(server \\ __MODULE__), do: GenServer.call(server, :clear)
 

@@ -59,7 +59,8 @@ defmodule Otturnaut.Command.Runner do
   end
 
   defp open(program, args) do
-    port = Port.open({:spawn_executable, program}, [:binary, :exit_status, line: 10_240, args: args])
+    settings = [:binary, :exit_status, :stderr_to_stdout, line: 10_240, args: args]
+    port = Port.open({:spawn_executable, program}, settings)
     {:os_pid, group} = Port.info(port, :os_pid)
     reap(self(), group)
     port

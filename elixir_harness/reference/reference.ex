@@ -13,7 +13,11 @@ defmodule Otturnaut.Reference do
 
     # The suite ends servers more often than a supervisor would put up with.
     {:ok, _} =
-      Supervisor.start_link(children, strategy: :one_for_one, max_restarts: 1_000_000, name: Otturnaut.Supervisor)
+      Supervisor.start_link(children,
+        strategy: :one_for_one,
+        max_restarts: 1_000_000,
+        name: Otturnaut.Supervisor
+      )
 
     Process.sleep(:infinity)
   end

@@ -90,7 +90,10 @@ defmodule Semantics.ExitsTest do
       assert true == Process.exit(runner, sent)
       assert_receive {:DOWN, ^ref, :process, ^runner, ^seen}, 5_000
       refute :rpc.call(node, :erlang, :is_process_alive, [runner])
-      Wait.until("the runner to leave", fn -> runner not in Task.Supervisor.children({Command.Supervisor, node}) end)
+
+      Wait.until("the runner to leave", fn ->
+        runner not in Task.Supervisor.children({Command.Supervisor, node})
+      end)
     end
 
     assert [] == mailbox()

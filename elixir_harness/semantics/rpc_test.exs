@@ -129,7 +129,9 @@ defmodule Semantics.RpcTest do
   test "many calls at once are all answered, each with its own", %{node: node} do
     answers =
       1..200
-      |> Task.async_stream(&:rpc.call(node, :application, :get_env, [:bench, :nothing, &1]), max_concurrency: 50)
+      |> Task.async_stream(&:rpc.call(node, :application, :get_env, [:bench, :nothing, &1]),
+        max_concurrency: 50
+      )
       |> Enum.map(fn {:ok, answer} -> answer end)
 
     assert answers == Enum.to_list(1..200)

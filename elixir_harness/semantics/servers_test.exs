@@ -22,7 +22,9 @@ defmodule Semantics.ServersTest do
 
   test "a name that nobody has, and a process that ended, are noproc", %{node: node} do
     for server <- [{:nobody_here, node}, {Otturnaut.Nobody, node}, dead!(node)] do
-      assert {:noproc, {GenServer, :call, [server, :hello, 5000]}} == catch_exit(GenServer.call(server, :hello))
+      assert {:noproc, {GenServer, :call, [server, :hello, 5000]}} ==
+               catch_exit(GenServer.call(server, :hello))
+
       assert {:noproc, {:gen_server, :call, [server, :hello]}} == catch_exit(:gen_server.call(server, :hello))
       assert {:noproc, {:sys, :get_state, [server]}} == catch_exit(:sys.get_state(server))
     end
@@ -30,7 +32,9 @@ defmodule Semantics.ServersTest do
 
   test "a node that is not there is nodedown" do
     server = {AppState, @nobody}
-    assert {{:nodedown, @nobody}, {GenServer, :call, [server, :list, 5000]}} == catch_exit(GenServer.call(server, :list))
+
+    assert {{:nodedown, @nobody}, {GenServer, :call, [server, :list, 5000]}} ==
+             catch_exit(GenServer.call(server, :list))
   end
 
   test "casts and stray messages to nobody are dropped", %{node: node} do
@@ -55,7 +59,10 @@ defmodule Semantics.ServersTest do
     range = :rpc.call(node, PortManager, :get_range, [])
     assert {[{node, range}], []} == GenServer.multi_call([node], PortManager, :get_range)
     assert {[{node, range}], []} == GenServer.multi_call([node], PortManager, :get_range, 5_000)
-    assert {[{node, range}], [@nobody]} == GenServer.multi_call([node, @nobody], PortManager, :get_range, 5_000)
+
+    assert {[{node, range}], [@nobody]} ==
+             GenServer.multi_call([node, @nobody], PortManager, :get_range, 5_000)
+
     assert {[], [node]} == GenServer.multi_call([node], :nobody_here, :get_range, 5_000)
     assert :abcast == GenServer.abcast([node], :nobody_here, :hello)
     settle(node)
@@ -119,7 +126,10 @@ defmodule Semantics.ServersTest do
 
   test "a suspended server answers no calls; what was asked meanwhile it does later", %{server: server} do
     assert :ok == :sys.suspend(server)
-    assert {:timeout, {GenServer, :call, [server, :list, 50]}} == catch_exit(GenServer.call(server, :list, 50))
+
+    assert {:timeout, {GenServer, :call, [server, :list, 50]}} ==
+             catch_exit(GenServer.call(server, :list, 50))
+
     waiting = Task.async(fn -> GenServer.call(server, {:put, "later", %{port: 1}}) end)
     assert nil == Task.yield(waiting, 50)
     assert %{} == :sys.get_state(server)
@@ -228,7 +238,10 @@ defmodule Semantics.ServersTest do
     ref = Process.monitor(pid)
     assert :ok == GenServer.cast(server, :what_is_this)
     assert_receive {:DOWN, ^ref, :process, ^pid, {%RuntimeError{message: message}, stack}}, 5_000
-    assert message == "attempted to cast GenServer Otturnaut.AppState but no handle_cast/2 clause was provided"
+
+    assert message ==
+             "attempted to cast GenServer Otturnaut.AppState but no handle_cast/2 clause was provided"
+
     assert [{AppState, :handle_cast, 2, [_ | _]} | _] = stack
     restarted!(node, AppState, pid)
   end

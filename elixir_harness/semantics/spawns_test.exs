@@ -42,7 +42,9 @@ defmodule Semantics.SpawnsTest do
     assert {:undef, [{AppState, :nope, [], []} | _]} = reason.(AppState, :nope, [])
     assert {:badarg, [{:erlang, :whereis, [1], [_ | _]} | _]} = reason.(:erlang, :whereis, [1])
 
-    assert {:noproc, {GenServer, :call, [:nobody_here, :list, 5000]}} == reason.(AppState, :list, [:nobody_here])
+    assert {:noproc, {GenServer, :call, [:nobody_here, :list, 5000]}} ==
+             reason.(AppState, :list, [:nobody_here])
+
     assert :why == reason.(:erlang, :exit, [:why])
     assert {:why, [_ | _]} = reason.(:erlang, :error, [:why])
     assert {{:nocatch, :ball}, [_ | _]} = reason.(:erlang, :throw, [:ball])
@@ -67,7 +69,10 @@ defmodule Semantics.SpawnsTest do
         {pid, ref} = spawned(&Node.spawn/5, node, @quick, [[:link, :monitor]])
         assert_receive first when elem(first, 0) in [:EXIT, :DOWN], 5_000
         assert_receive second when elem(second, 0) in [:EXIT, :DOWN], 5_000
-        assert Enum.sort([first, second]) == Enum.sort([{:EXIT, pid, :normal}, {:DOWN, ref, :process, pid, :normal}])
+
+        assert Enum.sort([first, second]) ==
+                 Enum.sort([{:EXIT, pid, :normal}, {:DOWN, ref, :process, pid, :normal}])
+
         elem(first, 0)
       end
 
@@ -201,8 +206,13 @@ defmodule Semantics.SpawnsTest do
 
       settle(node)
       assert [] == mailbox()
-      for runner <- Task.Supervisor.children({Command.Supervisor, node}), do: Process.exit(runner, :kill)
-      await_idle(node)
+
+      # Those that were abandoned run, or are about to.
+      Wait.until("the commands to end", fn ->
+        runners = Task.Supervisor.children({Command.Supervisor, node})
+        Enum.each(runners, &Process.exit(&1, :kill))
+        runners == []
+      end)
     end
 
     test "with a link takes its process along when it is abandoned", %{node: node} do

@@ -7,11 +7,16 @@ defmodule Semantics.TermsTest do
 
   defp assert_echo(node, term) do
     answer = echo(node, term)
-    assert answer === term, "it came back as #{inspect(answer, limit: 5)}, and went as #{inspect(term, limit: 5)}"
+
+    assert answer === term,
+           "it came back as #{inspect(answer, limit: 5)}, and went as #{inspect(term, limit: 5)}"
   end
 
   test "numbers", %{node: node} do
-    edges = for bits <- [7, 8, 15, 16, 27, 28, 31, 32, 59, 60, 63, 64, 65, 127, 128, 2_040, 2_048, 4_096], do: 2 ** bits
+    edges =
+      for bits <- [7, 8, 15, 16, 27, 28, 31, 32, 59, 60, 63, 64, 65, 127, 128, 2_040, 2_048, 4_096],
+          do: 2 ** bits
+
     integers = Enum.flat_map(edges, &[&1 - 1, &1, &1 + 1, -&1 - 1, -&1, 1 - &1])
     for integer <- integers, do: assert_echo(node, integer)
     for float <- [0.0, 1.5, -1.5, 1.0e308, -1.0e308, 5.0e-324, 0.1, 1.0e-300], do: assert_echo(node, float)
@@ -52,8 +57,12 @@ defmodule Semantics.TermsTest do
   end
 
   test "arguments that travel as a string", %{node: node} do
-    assert {:badrpc, {:EXIT, {:undef, [{Nope, :nope, [1, 2], []} | _]}}} = :rpc.call(node, Nope, :nope, [1, 2])
-    assert {:badrpc, {:EXIT, {:badarg, [{:erlang, :whereis, [1], _} | _]}}} = :rpc.call(node, :erlang, :whereis, [1])
+    assert {:badrpc, {:EXIT, {:undef, [{Nope, :nope, [1, 2], []} | _]}}} =
+             :rpc.call(node, Nope, :nope, [1, 2])
+
+    assert {:badrpc, {:EXIT, {:badarg, [{:erlang, :whereis, [1], _} | _]}}} =
+             :rpc.call(node, :erlang, :whereis, [1])
+
     assert is_integer(:rpc.call(node, :erlang, :system_time, [1]))
     assert {_pid, ref} = Node.spawn_monitor(node, Nope, :nope, [1, 2])
     assert_receive {:DOWN, ^ref, :process, _, {:undef, [{Nope, :nope, [1, 2], []} | _]}}, 5_000
@@ -67,7 +76,16 @@ defmodule Semantics.TermsTest do
   test "maps", %{node: node} do
     assert_echo(node, %{})
     for size <- [1, 31, 32, 33, 34, 1_000], do: assert_echo(node, Map.new(1..size, &{&1, "#{&1}"}))
-    assert_echo(node, %{1 => :integer, 1.0 => :float, "1" => :text, ~c"1" => :list, {1} => :tuple, %{1 => 1} => :map})
+
+    assert_echo(node, %{
+      1 => :integer,
+      1.0 => :float,
+      "1" => :text,
+      ~c"1" => :list,
+      {1} => :tuple,
+      %{1 => 1} => :map
+    })
+
     assert_echo(node, %{nil => nil, [] => [], "" => ""})
   end
 

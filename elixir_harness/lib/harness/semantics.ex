@@ -11,7 +11,6 @@ defmodule Harness.Semantics do
       import Harness.Semantics
       alias Harness.{OsProcess, Peer, Target, Wait}
       alias Otturnaut.{AppState, Command, PortManager}
-      @moduletag :capture_log
     end
   end
 
@@ -71,6 +70,12 @@ defmodule Harness.Semantics do
   @doc "A process that does nothing, and does not end with the test unless it is told to."
   def alone, do: spawn(fn -> Process.sleep(:infinity) end)
 
+  @doc "Links itself to a process, and does nothing: for a process of another client."
+  def link_and_sleep(pid) do
+    Process.link(pid)
+    Process.sleep(:infinity)
+  end
+
   @doc "A runner of a command that takes longer than any test."
   def runner!(node, subscriber \\ idle()) do
     assert {:ok, runner} = :rpc.call(node, Command, :run_async, ["sleep", ["60"], [subscriber: subscriber]])
@@ -89,6 +94,13 @@ defmodule Harness.Semantics do
 
   @doc "A call that takes that many milliseconds, for `:rpc` and `:erpc`."
   def slow(ms), do: [Command, :run, ["sleep", ["#{ms / 1000}"]]]
+
+  @doc "What a call raises that takes longer than `timeout`: for another client."
+  def caught(node, [m, f, a], timeout) do
+    :erpc.call(node, m, f, a, timeout)
+  rescue
+    error in ErlangError -> error.original
+  end
 
   @doc "Waits until no command runs on the node."
   def await_idle(node) do
