@@ -11,7 +11,6 @@ defmodule Semantics.SubscribersTest do
 
   defp os_pid!(runner) do
     assert_receive {:command_output, ^runner, {:stdout, os_pid}}, 5_000
-    assert File.exists?("/proc/#{os_pid}")
     os_pid
   end
 
@@ -61,6 +60,7 @@ defmodule Semantics.SubscribersTest do
       subscriber = relay()
       {runner, ref} = telling!(node, subscriber)
       os_pid = os_pid!(runner)
+      assert File.exists?("/proc/#{os_pid}")
       Process.exit(subscriber, reason)
       assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 1_000
       await_gone(os_pid)
@@ -119,6 +119,7 @@ defmodule Semantics.SubscribersTest do
     for stop <- ends do
       {runner, ref} = telling!(node, self())
       os_pid = os_pid!(runner)
+      assert File.exists?("/proc/#{os_pid}")
       stop.(runner)
       assert_receive {:DOWN, ^ref, :process, ^runner, _}, 5_000
       await_gone(os_pid)
