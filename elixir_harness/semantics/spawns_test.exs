@@ -117,6 +117,13 @@ defmodule Semantics.SpawnsTest do
     end
   end
 
+  test "the group leader of a process there can be another", %{node: node} do
+    runner = runner!(node)
+    assert true == Process.group_leader(runner, self())
+    assert {:group_leader, self()} == :rpc.call(node, :erlang, :process_info, [runner, :group_leader])
+    Process.exit(runner, :kill)
+  end
+
   test "a linked process ends with its parent", %{node: node} do
     me = self()
 

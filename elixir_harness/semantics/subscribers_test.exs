@@ -130,9 +130,9 @@ defmodule Semantics.SubscribersTest do
   end
 
   test "a command that is run, not streamed, ends with its caller's process", %{node: node} do
-    {worker, ref} = Node.spawn_monitor(node, Command, :run, ["sleep", ["60"], [subscriber: idle()]])
-    Wait.until("the runner", fn -> Task.Supervisor.children({Command.Supervisor, node}) != [] end)
-    [runner] = Task.Supervisor.children({Command.Supervisor, node})
+    args = ["sh", ["-c", "echo started; sleep 60; true"], [subscriber: self()]]
+    {worker, ref} = Node.spawn_monitor(node, Command, :run, args)
+    assert_receive {:command_output, runner, {:stdout, "started"}}, 5_000
     watch = Process.monitor(runner)
     Process.exit(worker, :kill)
     assert_receive {:DOWN, ^ref, :process, ^worker, :killed}, 5_000

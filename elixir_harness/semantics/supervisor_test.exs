@@ -30,7 +30,8 @@ defmodule Semantics.SupervisorTest do
     other = runner!(node)
     ref = Process.monitor(runner)
     assert :ok == DynamicSupervisor.terminate_child(supervisor, runner)
-    assert_received {:DOWN, ^ref, :process, ^runner, :shutdown}
+    refute :rpc.call(node, :erlang, :is_process_alive, [runner])
+    assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 5_000
     assert [other] == Task.Supervisor.children(supervisor)
     assert {:error, :not_found} == DynamicSupervisor.terminate_child(supervisor, runner)
     assert {:error, :not_found} == DynamicSupervisor.terminate_child(supervisor, self())
@@ -42,7 +43,8 @@ defmodule Semantics.SupervisorTest do
     runner = runner!(node)
     ref = Process.monitor(runner)
     assert :ok == :rpc.call(node, Command, :cancel, [runner])
-    assert_received {:DOWN, ^ref, :process, ^runner, :shutdown}
+    refute :rpc.call(node, :erlang, :is_process_alive, [runner])
+    assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 5_000
     assert [] == Task.Supervisor.children(supervisor)
     assert :ok == :rpc.call(node, Command, :cancel, [runner])
   end
