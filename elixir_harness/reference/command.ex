@@ -61,8 +61,8 @@ defmodule Otturnaut.Command.Runner do
   defp open(program, args) do
     settings = [:binary, :exit_status, :stderr_to_stdout, line: 10_240, args: args]
     port = Port.open({:spawn_executable, program}, settings)
-    {:os_pid, group} = Port.info(port, :os_pid)
-    reap(self(), group)
+    # A port without one ended already, and its messages are here.
+    with {:os_pid, group} <- Port.info(port, :os_pid), do: reap(self(), group)
     port
   end
 

@@ -79,6 +79,39 @@ defmodule Semantics.ClientsTest do
     end
   end
 
+  test "a client that is not connected is dialled when there is something for it", %{node: node} do
+    here? = fn peer -> node in far(peer, Node, :list, [:hidden]) end
+
+    for reach <- [
+          fn pid -> :rpc.call(node, :erlang, :send, [pid, :hello]) end,
+          fn pid -> :rpc.call(node, :erlang, :exit, [pid, :because]) end,
+          fn pid -> Process.exit(runner!(node, pid), :kill) end
+        ] do
+      peer = peer!()
+      pid = far(peer, :erlang, :spawn, [:timer, :sleep, [:infinity]])
+      # From here the pid goes to the node by this client alone.
+      refute here?.(peer)
+      reach.(pid)
+      Wait.until("the node to come", fn -> here?.(peer) end)
+      Peer.stop(peer)
+    end
+  end
+
+  test "a subscriber of a client that is not connected gets what its runner says", %{node: node} do
+    peer = peer!()
+    pid = far(peer, :erlang, :spawn, [Harness.Semantics, :keep, [[]]])
+    args = ["sh", ["-c", "echo one; echo two; sleep 60; true"], [subscriber: pid]]
+    assert {:ok, runner} = :rpc.call(node, Command, :run_async, args)
+
+    Wait.until("the output", fn ->
+      [stdout: "one", stdout: "two"] ==
+        for({:command_output, ^runner, line} <- far(peer, Harness.Semantics, :kept, [pid]), do: line)
+    end)
+
+    assert :rpc.call(node, :erlang, :is_process_alive, [runner])
+    Process.exit(runner, :kill)
+  end
+
   test "a client with another cookie is not let in", %{node: node} do
     stranger = peer!(cookie: "wrong")
     assert :pang == far(stranger, Node, :ping, [node])

@@ -4,10 +4,6 @@ defmodule Semantics.ErpcTest do
 
   @nobody :"nobody_there@127.0.0.1"
 
-  setup %{node: node} do
-    on_exit(fn -> :rpc.call(node, AppState, :clear, []) end)
-  end
-
   test "calls answer with the value", %{node: node} do
     assert node == :erpc.call(node, :erlang, :node, [])
     assert node == :erpc.call(node, :erlang, :node, [], 5_000)

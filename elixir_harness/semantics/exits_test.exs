@@ -12,12 +12,6 @@ defmodule Semantics.ExitsTest do
     {:noconnection, :noconnection}
   ]
 
-  setup %{node: node} do
-    # Whether a server keeps its state over its end is its own affair.
-    assert :ok == GenServer.call({AppState, node}, :clear)
-    :ok
-  end
-
   for name <- [AppState, PortManager] do
     test "#{inspect(name)} ends with the reason, and comes back", %{node: node} do
       name = unquote(name)
@@ -49,7 +43,6 @@ defmodule Semantics.ExitsTest do
     assert {:registered_name, AppState} == :rpc.call(node, :erlang, :process_info, [new, :registered_name])
     assert :undefined == :rpc.call(node, :erlang, :process_info, [pid, :registered_name])
     assert {:noproc, _} = catch_exit(GenServer.call(pid, :list))
-    assert :ok == GenServer.call({AppState, node}, :clear)
   end
 
   test "only the server that was ended comes back anew", %{node: node} do

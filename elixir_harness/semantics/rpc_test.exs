@@ -7,10 +7,6 @@ defmodule Semantics.RpcTest do
   # A module, a function or an arity that is not there.
   @undefined [{Nope, :nope, [1]}, {AppState, :nope, []}, {AppState, :get, []}, {:erlang, :whereis, [1, 2]}]
 
-  setup %{node: node} do
-    on_exit(fn -> :rpc.call(node, AppState, :clear, []) end)
-  end
-
   test "calls answer with the value", %{node: node} do
     assert node == :rpc.call(node, :erlang, :node, [])
     assert node == :rpc.call(node, :erlang, :node, [], 5_000)

@@ -5,7 +5,6 @@ defmodule Semantics.ServersTest do
   @nobody :"nobody_there@127.0.0.1"
 
   setup %{node: node} do
-    assert :ok == GenServer.call({AppState, node}, :clear)
     on_exit(fn -> :sys.resume({AppState, node}) end)
     {:ok, server: {AppState, node}, pid: whereis!(node, AppState)}
   end

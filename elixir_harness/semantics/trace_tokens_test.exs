@@ -3,7 +3,6 @@ defmodule Semantics.TraceTokensTest do
   use Harness.Semantics
 
   setup %{node: node} do
-    assert :ok == GenServer.call({AppState, node}, :clear)
     {:ok, server: {AppState, node}, pid: whereis!(node, AppState)}
   end
 

@@ -16,6 +16,8 @@ defmodule Harness.Semantics do
 
   setup do
     target = :persistent_term.get(:target)
+    # Whether a server keeps its state over its end is its own affair: every test begins with nothing.
+    assert :ok == :rpc.call(target.node, Otturnaut.AppState, :clear, [])
     {:ok, target: target, node: target.node}
   end
 
@@ -94,6 +96,24 @@ defmodule Harness.Semantics do
 
   @doc "A call that takes that many milliseconds, for `:rpc` and `:erpc`."
   def slow(ms), do: [Command, :run, ["sleep", ["#{ms / 1000}"]]]
+
+  @doc "Keeps what it gets, for `kept/1`: a process of another client."
+  def keep(messages) do
+    receive do
+      {:kept?, from} ->
+        send(from, {:kept, Enum.reverse(messages)})
+        keep(messages)
+
+      message ->
+        keep([message | messages])
+    end
+  end
+
+  @doc "What that process got so far."
+  def kept(pid) do
+    send(pid, {:kept?, self()})
+    receive do: ({:kept, messages} -> messages)
+  end
 
   @doc "What a call raises that takes longer than `timeout`: for another client."
   def caught(node, [m, f, a], timeout) do
