@@ -9,7 +9,7 @@ defmodule Harness.Semantics do
     quote do
       import Harness.Case, only: [mailbox: 0]
       import Harness.Semantics
-      alias Harness.{OsProcess, Peer, Target, Wait}
+      alias Harness.{Peer, Target, Wait}
       alias Otturnaut.{AppState, Command, PortManager}
     end
   end
@@ -20,9 +20,6 @@ defmodule Harness.Semantics do
     assert :ok == :rpc.call(target.node, Otturnaut.AppState, :clear, [])
     {:ok, target: target, node: target.node}
   end
-
-  @doc "The release of OTP that this client, and with it the reference, runs on."
-  def otp, do: String.to_integer(System.otp_release())
 
   @doc "Whether the client is a hidden node, as `HARNESS_CLIENT` says."
   def hidden? do
