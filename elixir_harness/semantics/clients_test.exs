@@ -85,7 +85,7 @@ defmodule Semantics.ClientsTest do
     for reach <- [
           fn pid -> :rpc.call(node, :erlang, :send, [pid, :hello]) end,
           fn pid -> :rpc.call(node, :erlang, :exit, [pid, :because]) end,
-          fn pid -> Process.exit(runner!(node, pid), :kill) end
+          fn pid -> runner!(node, pid) end
         ] do
       peer = peer!()
       pid = far(peer, :erlang, :spawn, [:timer, :sleep, [:infinity]])
