@@ -1,1 +1,1 @@
-[inputs: ["{mix,.formatter}.exs", "{lib,test,bench}/**/*.{ex,exs}"], line_length: 110]
+[inputs: ["{mix,.formatter}.exs", "{lib,reference,semantics,test,bench}/**/*.{ex,exs}"], line_length: 110]

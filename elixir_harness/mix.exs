@@ -9,6 +9,7 @@ defmodule OtturnautHarness.MixProject do
       start_permanent: false,
       # Builds of several Elixir versions live side by side: the harness runs on three of them.
       build_path: "_build/otp#{System.otp_release()}",
+      test_paths: [System.get_env("HARNESS_SUITE", "test")],
       deps: []
     ]
   end

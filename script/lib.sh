@@ -54,6 +54,9 @@ in_chroot() {
       mkdir -p "$dir$what"
       mount --rbind "$what" "$dir$what"
     done
+    # By it the other Elixirs find localhost.
+    touch "$dir/etc/hosts"
+    mount --bind /etc/hosts "$dir/etc/hosts"
     exec chroot "$dir" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
       LC_ALL=C.UTF-8 MIX_ENV=test HARNESS_SHORT=1 OTTURNAUT_BIN="$binary" \
       sh -c "cd \"$root/elixir_harness\" && $4"

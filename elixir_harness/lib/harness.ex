@@ -11,12 +11,15 @@ defmodule Harness do
 
   @strategy Otturnaut.Deployment.Strategy.BlueGreen
 
-  @doc "Makes this a node of the cluster, if it is none yet: long name, EPMD started if there is none."
-  def connect!(name \\ "mission_control@127.0.0.1", cookie \\ :harness) do
+  @doc """
+  Makes this a node of the cluster, if it is none yet: long name, EPMD started if there is none. Options: `hidden`.
+  """
+  def connect!(name \\ "mission_control@127.0.0.1", cookie \\ :harness, opts \\ []) do
     unless Node.alive?() do
       epmd = System.find_executable("epmd") || Path.join([:code.root_dir(), "bin", "epmd"])
       System.cmd(epmd, ["-daemon"])
-      {:ok, _} = Node.start(String.to_atom(name), :longnames)
+      hidden = Keyword.get(opts, :hidden, false)
+      {:ok, _} = :net_kernel.start(String.to_atom(name), %{name_domain: :longnames, hidden: hidden})
       Node.set_cookie(cookie)
     end
 
