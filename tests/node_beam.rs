@@ -184,7 +184,7 @@ async fn a_server_that_ends_is_started_anew_under_its_name_and_its_watchers_hear
         {:function_clause, _} = down.(ref, pid)
         pid = whereis.()
         owner = spawn(fn -> Process.link(pid); receive do :die -> exit(:died) end end)
-        eventually.(fn -> {:links, l} = :rpc.call(node, :erlang, :process_info, [pid, :links]); length(l) == 1 end)
+        eventually.(fn -> {:links, l} = :rpc.call(node, :erlang, :process_info, [pid, :links]); owner in l end)
         ref = Process.monitor(pid)
         send(owner, :die)
         :died = down.(ref, pid)

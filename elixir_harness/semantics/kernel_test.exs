@@ -232,15 +232,6 @@ defmodule Semantics.KernelTest do
     assert Keyword.keyword?(info.(:attributes))
     assert <<_::128>> = info.(:md5)
     assert {:badrpc, {:EXIT, {:function_clause, [{AppState, _, [:nonsense], _} | _]}}} = info.(:nonsense)
-
-    fields = for field <- [:status, :exit_code, :output, :error, :duration_ms], do: field
-    struct = call(node, Command.Result, :__info__, [:struct])
-    assert Enum.sort(fields) == struct |> Enum.map(& &1.field) |> Enum.sort()
-    assert true == call(node, :erlang, :function_exported, [Command.Result, :__struct__, 0])
-    assert %{__struct__: Command.Result, status: nil} = call(node, Command.Result, :__struct__, [])
-
-    assert %{__struct__: Command.Result, status: :ok} =
-             call(node, Command.Result, :__struct__, [[status: :ok]])
   end
 
   test "applications, ticks and versions", %{node: node} do

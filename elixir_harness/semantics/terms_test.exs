@@ -125,10 +125,6 @@ defmodule Semantics.TermsTest do
     assert_echo(node, Enum.reduce(1..200, {}, fn n, deeper -> %{n => {deeper}} end))
   end
 
-  test "very deep terms", %{node: node} do
-    assert_echo(node, Enum.reduce(1..5_000, [], fn _, deeper -> [deeper] end))
-  end
-
   test "large terms, in both directions", %{node: node} do
     assert_echo(node, :binary.copy("x", 20 * 1024 * 1024))
     assert_echo(node, for(n <- 1..200_000, do: {n, "#{n}"}))

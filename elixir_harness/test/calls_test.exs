@@ -65,6 +65,14 @@ defmodule CallsTest do
     end
   end
 
+  test "a term that is nested deeper than any is taken fails its call alone", %{node: node} do
+    deep = Enum.reduce(1..5_000, [], fn _, deeper -> [deeper] end)
+    waiting = Task.async(fn -> call(node, Otturnaut.Command, :run, ["sleep", ["0.3"]]) end)
+    assert {:badrpc, {:EXIT, :system_limit}} == :rpc.call(node, :application, :get_env, [:a, :b, deep])
+    assert {:erpc, :system_limit} == catch_error(:erpc.call(node, :application, :get_env, [:a, :b, deep]))
+    assert %{status: :ok} = Task.await(waiting)
+  end
+
   test "casts, multicalls and block calls", %{node: node, app: app} do
     assert true == :rpc.cast(node, Otturnaut.AppState, :put, [app, %{port: 1}])
     Wait.until("the cast", fn -> match?({:ok, _}, call(node, Otturnaut.AppState, :get, [app])) end)

@@ -6,6 +6,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use super::control::{self, Target};
 use super::dispatch::Mailbox;
 use super::processes::{Kind, ServerProcess};
@@ -77,6 +79,7 @@ pub(super) fn receive(to: &Mailbox<'_>, process: &Arc<ServerProcess>, message: T
 /// Does what a message asks for.
 pub(super) fn take(to: &Mailbox<'_>, process: &ServerProcess, message: &Term) {
     let server = &process.server;
+    process.took();
     match message.as_tuple().unwrap_or_default() {
         [tag, from, request] if tag.is_atom("$gen_call") => {
             if let Some(from) = From::read(from) {
@@ -112,6 +115,9 @@ fn call(to: &Mailbox<'_>, server: &dyn GenServer, from: &From, request: &Term) {
         caller: from.pid.clone(),
         group_leader: Term::from(from.pid.clone()),
     };
+    if let Some(later) = server.call_later(&context, request) {
+        return answer_later(to, from, later);
+    }
     let answered = catch_unwind(AssertUnwindSafe(|| server.call(&context, request)));
     let frame = |args| list([tuple([atom(server.module()), atom("handle_call"), args, location()])]);
     let stack = || frame(Term::Int(3));
@@ -127,6 +133,18 @@ fn call(to: &Mailbox<'_>, server: &dyn GenServer, from: &From, request: &Term) {
         Err(panic) => rpc::panic_reason(&*panic),
     };
     to.node.server_ended(&to.pid, &reason);
+}
+
+/// Answers when the answer is there, and serves others meanwhile.
+fn answer_later(to: &Mailbox<'_>, from: &From, later: BoxFuture<'static, Term>) {
+    let (node, link, pid, token) = (to.node.clone(), to.link.clone(), to.pid.clone(), to.token.clone());
+    let from = From { pid: from.pid.clone(), tag: from.tag.clone() };
+    to.node.spawn(("gen_server", "reply", 2), |_| async move {
+        let answer = later.await;
+        reply(&Mailbox { node: &node, link: &link, pid, token }, &from, &answer);
+        link.queue.flush();
+        atom("normal")
+    });
 }
 
 /// Sends an answer to a call; one that cannot be sent ends the server, as an error in it does.

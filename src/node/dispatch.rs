@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::call::From;
 use super::control::{Incoming, Target};
 use super::link::{Link, Receiver};
 use super::processes::Kind;
@@ -40,6 +41,25 @@ impl Node {
             Kind::NetKernel => call::receive_ping(&to, &message),
             Kind::Rex => rex::receive(&to, message),
             Kind::Task(_) => tracing::debug!("a message to a process that takes none was dropped"),
+        }
+    }
+}
+
+impl Node {
+    /// A message that a function of this node sends to one of its processes: who is to hear the answer is a peer's.
+    pub(super) fn deliver_here(&self, target: &Target, message: &Term) {
+        let from = match message.as_tuple() {
+            Some([_, from, _]) => From::read(from),
+            _ => None,
+        };
+        let link = match from {
+            Some(from) => self.0.links.get(&from.pid.node),
+            // Any will do: nobody is answered.
+            None => self.0.links.all().into_iter().next(),
+        };
+        if let Some(link) = link {
+            self.deliver(&link, target, (message.clone(), None));
+            link.queue.flush();
         }
     }
 }

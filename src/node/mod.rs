@@ -226,7 +226,8 @@ impl Node {
             _ => name,
         };
         let initial_call = (Atom::from_static(module), Atom::from_static("init"), 1);
-        let process = Process::new(pid.clone(), kind, initial_call);
+        let mut process = Process::new(pid.clone(), kind, initial_call);
+        process.supervisor = Some(self.0.settings.supervisor).filter(|supervisor| *supervisor != name);
         if self.0.processes.insert(process, None, None).is_ok() {
             self.0.processes.register(Atom::from_static(name), pid);
         }
@@ -239,11 +240,26 @@ impl Node {
         F: FnOnce(Pid) -> Fut,
         Fut: Future<Output = Term> + Send + 'static,
     {
+        self.spawn_child(None, initial_call, body)
+    }
+
+    /// As [`Node::spawn`], for a process that a registered supervisor has among its children.
+    pub fn spawn_child<F, Fut>(
+        &self,
+        supervisor: Option<&'static str>,
+        initial_call: (&'static str, &'static str, usize),
+        body: F,
+    ) -> Pid
+    where
+        F: FnOnce(Pid) -> Fut,
+        Fut: Future<Output = Term> + Send + 'static,
+    {
         let (module, function, arity) = initial_call;
         let pid = self.0.processes.new_pid();
         let kill = Arc::new(Kill::default());
         let initial_call = (Atom::from_static(module), Atom::from_static(function), arity);
-        let process = Process::new(pid.clone(), Kind::Task(kill.clone()), initial_call);
+        let mut process = Process::new(pid.clone(), Kind::Task(kill.clone()), initial_call);
+        process.supervisor = supervisor;
         // Where the table is full the process has ended before it began: its watchers hear `noproc`.
         if self.0.processes.insert(process, None, None).is_ok() {
             self.run(pid.clone(), kill, body(pid.clone()));

@@ -74,6 +74,10 @@ const HEAP_OPTIONS: [&str; 7] = [
     "async_dist",
 ];
 
+fn is_priority(term: &Term) -> bool {
+    matches!(term.as_atom(), Some("low" | "normal" | "high" | "max"))
+}
+
 /// Which links and monitors are asked for.
 fn options(options: &[Term]) -> Option<SpawnFlags> {
     let mut flags = SpawnFlags::default();
@@ -83,6 +87,7 @@ fn options(options: &[Term]) -> Option<SpawnFlags> {
             Term::Atom(name) if name == "monitor" => flags.monitor = true,
             Term::Tuple(parts) => match (parts.len(), parts.first().and_then(Term::as_atom)) {
                 (2, Some("monitor")) => flags.monitor = true,
+                (2, Some("priority")) if !parts.get(1).is_some_and(is_priority) => return None,
                 (2, Some(name)) if HEAP_OPTIONS.contains(&name) => {}
                 _ => return None,
             },
@@ -217,6 +222,9 @@ fn with_stack(raise: Raise, call: &Call) -> Raise {
         Raise::Error(error, Term::List(stack)) if stack.is_empty() && call.module == "erlang" => {
             Raise::Error(error, bif_frame(call))
         }
+        Raise::Error(error, Term::List(stack)) if stack.is_empty() && error.is_atom("function_clause") => {
+            Raise::Error(error, frame_with(call, Term::List(call.args.clone())))
+        }
         Raise::Error(error, Term::List(stack)) if stack.is_empty() => Raise::Error(error, frame(call)),
         other => other,
     }
@@ -231,15 +239,16 @@ fn bif_frame(call: &Call) -> Term {
 
 /// `[{module, function, arity, []}]`.
 fn frame(call: &Call) -> Term {
-    let arity = Term::from(call.args.len());
-    list([tuple([Term::Atom(call.module.clone()), Term::Atom(call.function.clone()), arity, list([])])])
+    frame_with(call, Term::from(call.args.len()))
+}
+
+fn frame_with(call: &Call, args: Term) -> Term {
+    list([tuple([Term::Atom(call.module.clone()), Term::Atom(call.function.clone()), args, list([])])])
 }
 
 /// What a BEAM node raises for a function that it does not have: the stack holds the arguments themselves.
 pub(super) fn undef(call: &Call) -> Raise {
-    let args = Term::List(call.args.clone());
-    let frame = tuple([Term::Atom(call.module.clone()), Term::Atom(call.function.clone()), args, list([])]);
-    Raise::Error(atom("undef"), list([frame]))
+    Raise::Error(atom("undef"), frame_with(call, Term::List(call.args.clone())))
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Raise {

@@ -12,6 +12,11 @@ pub(super) fn receive(to: &Mailbox<'_>, process: &ServerProcess, (from, request)
         Some([verb, reason]) if verb.is_atom("terminate") => Some(reason),
         _ => None,
     };
+    if let Some([verb, option]) = request.as_tuple()
+        && verb.is_atom("debug")
+    {
+        return reply(to, from, &debug(process, option));
+    }
     let answer = match request.as_atom() {
         // OTP 25 hands out whatever comes, later ones want it tagged.
         Some("get_state") if from.is_since_26() => pair(Term::OK, process.server.state()),
@@ -34,6 +39,27 @@ pub(super) fn receive(to: &Mailbox<'_>, process: &ServerProcess, (from, request)
     if let Some(reason) = ended {
         to.node.server_ended(&to.pid, reason);
     }
+}
+
+/// Debug options of `sys`: there is nothing to be traced or logged here; statistics count messages.
+fn debug(process: &ServerProcess, option: &Term) -> Term {
+    match option.as_tuple() {
+        Some([name, what]) if name.is_atom("statistics") => match what.as_atom() {
+            Some("true") => process.count(true),
+            Some("false") => process.count(false),
+            Some("get") => return pair(Term::OK, process.statistics().unwrap_or(atom("no_statistics"))),
+            _ => return unknown(option),
+        },
+        Some([name, what]) if name.is_atom("log") && what.is_atom("get") => return pair(Term::OK, list([])),
+        Some([name, what]) if name.is_atom("log") && what.is_atom("false") => {}
+        None if option.is_atom("no_debug") => process.count(false),
+        _ => return unknown(option),
+    }
+    Term::OK
+}
+
+fn unknown(option: &Term) -> Term {
+    pair(atom("error"), pair(atom("unknown_debug"), option.clone()))
 }
 
 /// What `sys:get_status` shows of a `gen_server`.

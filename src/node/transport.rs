@@ -1,11 +1,29 @@
 //! The bytes of a link: over TCP as they are, or over TLS. Nothing here blocks; who reads and who writes share it.
 
 use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use rustls::Connection;
 use tokio::net::TcpStream;
+
+/// Bytes that came and went over all links of this program.
+static READ: AtomicU64 = AtomicU64::new(0);
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that came, and bytes that went, over all links of this program.
+pub(super) fn traffic() -> (u64, u64) {
+    (READ.load(Ordering::Relaxed), WRITTEN.load(Ordering::Relaxed))
+}
+
+/// Counts what came of reading or writing.
+fn counted(bytes: io::Result<usize>, count: &AtomicU64) -> io::Result<usize> {
+    if let Ok(bytes) = bytes {
+        count.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+    bytes
+}
 
 /// A connection whose handshakes are done.
 pub(super) enum Transport {
@@ -42,7 +60,7 @@ impl Transport {
         loop {
             match self.try_read(buffer) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.stream().readable().await?,
-                read => return read,
+                read => return counted(read, &READ),
             }
         }
     }
@@ -56,10 +74,11 @@ impl Transport {
 
     /// Writes what the socket takes now; `WouldBlock` if that is nothing.
     pub(super) fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
+        let written = match self {
             Self::Plain(stream) => stream.try_write_vectored(pieces),
             Self::Tls(session) => session.try_write(pieces),
-        }
+        };
+        counted(written, &WRITTEN)
     }
 
     /// Writes what TLS still holds of bytes that were written; `WouldBlock` if some of it is left.

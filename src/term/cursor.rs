@@ -69,6 +69,12 @@ pub enum DecodeError {
         /// Offset in bytes.
         at: usize,
     },
+    /// A closure or an exported function whose parts are none: a module, indices, a process.
+    #[error("the function at byte {at} has other parts than a function has")]
+    Fun {
+        /// Offset in bytes.
+        at: usize,
+    },
     /// A map with a key twice.
     #[error("the map at byte {at} has a key twice")]
     DuplicateKey {

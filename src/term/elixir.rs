@@ -56,6 +56,14 @@ pub fn date_time(time: Timestamp) -> Term {
     )
 }
 
+/// `{year, month, day}` and `{hour, minute, second}` in UTC, as Erlang's own functions give them.
+pub fn date_and_time(time: Timestamp) -> [Term; 2] {
+    let utc = TimeZone::UTC.to_datetime(time);
+    let three = |values: [i64; 3]| tuple(values.map(Term::Int));
+    let date = three([utc.year().into(), utc.month().into(), utc.day().into()]);
+    [date, three([utc.hour().into(), utc.minute().into(), utc.second().into()])]
+}
+
 /// The text of a `%DateTime{}` in UTC, as its sigil shows it; nothing for any other map.
 pub(super) fn date_time_text(time: &Map) -> Option<String> {
     if !time.get_atom(STRUCT)?.is_atom("Elixir.DateTime") || time.get_atom("time_zone")?.as_text()? != "Etc/UTC" {

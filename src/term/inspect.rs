@@ -61,10 +61,15 @@ impl Write for Bounded<'_, '_> {
     }
 }
 
+/// Integers beyond so many bits are not printed.
+const MOST_BITS: u64 = 4096;
+
 fn write_term(out: &mut Bounded<'_, '_>, term: &Term) -> fmt::Result {
     match term {
         Term::Atom(atom) => out.write_str(&atom_text(atom.as_str())),
         Term::Int(value) => write!(out, "{value}"),
+        // Its digits take quadratic time.
+        Term::Big(value) if value.bits() > MOST_BITS => write!(out, "#Integer<{} bits>", value.bits()),
         Term::Big(value) => write!(out, "{value}"),
         Term::Float(value) => write!(out, "{:?}", value.get()),
         Term::Binary(bytes) => write_binary(out, bytes),

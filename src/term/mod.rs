@@ -29,6 +29,7 @@ pub use identifier::{Pid, Port, Reference, TooManyWords};
 pub use inspect::Inspect;
 pub use number::{Float, NotFinite};
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
@@ -128,9 +129,19 @@ impl Map {
     }
 }
 
+/// Most pairs that are looked for one by one; more are hashed, so that no map takes quadratic time.
+const LISTED_PAIRS: usize = 16;
+
 impl PartialEq for Map {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.0.iter().all(|(k, v)| other.get(k) == Some(v))
+        if self.len() != other.len() {
+            return false;
+        }
+        if self.len() <= LISTED_PAIRS {
+            return self.0.iter().all(|(k, v)| other.get(k) == Some(v));
+        }
+        let theirs: HashMap<&Term, &Term> = other.0.iter().map(|(k, v)| (k, v)).collect();
+        self.0.iter().all(|(k, v)| theirs.get(k) == Some(&v))
     }
 }
 
@@ -170,8 +181,21 @@ impl IntoIterator for Map {
 impl FromIterator<(Term, Term)> for Map {
     fn from_iter<I: IntoIterator<Item = (Term, Term)>>(pairs: I) -> Self {
         let mut map = Self::new();
+        let mut places: HashMap<Term, usize> = HashMap::new();
         for (key, value) in pairs {
-            map.insert(key, value);
+            if map.len() < LISTED_PAIRS {
+                map.insert(key, value);
+                continue;
+            }
+            if places.is_empty() {
+                places.extend(map.0.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)));
+            }
+            if let Some((_, old)) = places.get(&key).and_then(|at| map.0.get_mut(*at)) {
+                *old = value;
+            } else {
+                places.insert(key.clone(), map.0.len());
+                map.0.push((key, value));
+            }
         }
         map
     }

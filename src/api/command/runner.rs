@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::supervisor::SUPERVISOR;
 use super::{Request, result, too_many};
 use crate::api::Api;
 use crate::host::{Batch, CommandResult, Stream};
@@ -48,22 +49,23 @@ pub(super) fn start(api: &Arc<Api>, context: &Context, request: Request) -> Resu
     let seat = api.runners.seat().ok_or_else(too_many)?;
     let (give, result) = oneshot::channel();
     let (node, api) = (context.node.clone(), api.clone());
-    let runner = context.node.spawn(("Elixir.Otturnaut.Command.Runner", "run", 3), move |this| {
-        seat.set(this.clone());
-        async move {
-            let _seat = seat;
-            let watched = request.subscriber.clone().filter(|_| request.ends_with_subscriber);
-            let run = run(&api, &node, &this, request);
-            let result = match watched {
-                Some(subscriber) => node.while_alive(&this, &subscriber, run).await,
-                None => Some(run.await),
-            };
-            let Some(result) = result else { return atom("shutdown") };
-            // A caller that is gone wants no result.
-            give.send(result).unwrap_or_default();
-            atom("normal")
-        }
-    });
+    let runner =
+        context.node.spawn_child(Some(SUPERVISOR), ("Elixir.Otturnaut.Command.Runner", "run", 3), move |this| {
+            seat.set(this.clone());
+            async move {
+                let _seat = seat;
+                let watched = request.subscriber.clone().filter(|_| request.ends_with_subscriber);
+                let run = run(&api, &node, &this, request);
+                let result = match watched {
+                    Some(subscriber) => node.while_alive(&this, &subscriber, run).await,
+                    None => Some(run.await),
+                };
+                let Some(result) = result else { return atom("shutdown") };
+                // A caller that is gone wants no result.
+                give.send(result).unwrap_or_default();
+                atom("normal")
+            }
+        });
     Ok(Started { node: context.node.clone(), caller: context.this.clone(), runner, result, attached: true })
 }
 

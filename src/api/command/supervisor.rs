@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use futures::future::BoxFuture;
+
 use crate::limits;
 use crate::node::{Context, GenServer, Node, Raise};
 use crate::term::{Pid, Term, atom, keyword, list, tuple};
+
+/// Its registered name.
+pub(super) const SUPERVISOR: &str = "Elixir.Otturnaut.Command.Supervisor";
 
 /// The runners. Clones share them.
 #[derive(Clone, Default)]
@@ -66,7 +71,7 @@ impl Supervisor {
 
 /// What `Task.Supervisor` and `DynamicSupervisor` ask their supervisor.
 impl GenServer for Supervisor {
-    fn call(&self, context: &Context, request: &Term) -> Result<Option<Term>, Raise> {
+    fn call(&self, _: &Context, request: &Term) -> Result<Option<Term>, Raise> {
         let child = |pid: Pid| {
             let modules = list([atom("Elixir.Task.Supervised")]);
             tuple([atom("undefined"), Term::from(pid), atom("worker"), modules])
@@ -80,17 +85,27 @@ impl GenServer for Supervisor {
                 [("specs", count.clone()), ("active", count.clone()), ("supervisors", 0.into()), ("workers", count)];
             return Ok(Some(keyword(counts)));
         }
-        match request.as_tuple() {
-            Some([verb, Term::Pid(pid)]) if verb.is_atom("terminate_child") => {
-                let known = self.holds(pid);
-                if known {
-                    context.node.exit(&context.this, pid, atom("shutdown"));
-                }
-                let missing = || tuple([atom("error"), atom("not_found")]);
-                Ok(Some(if known { Term::OK } else { missing() }))
-            }
-            _ => Ok(None),
+        Ok(None)
+    }
+
+    fn call_later(&self, context: &Context, request: &Term) -> Option<BoxFuture<'static, Term>> {
+        let Some([verb, Term::Pid(pid)]) = request.as_tuple() else { return None };
+        if !verb.is_atom("terminate_child") {
+            return None;
         }
+        let (known, node, this, pid) = (self.holds(pid), context.node.clone(), context.this.clone(), (**pid).clone());
+        Some(Box::pin(async move {
+            if !known {
+                return tuple([atom("error"), atom("not_found")]);
+            }
+            node.exit(&this, &pid, atom("shutdown"));
+            node.down(&this, &pid).await;
+            Term::OK
+        }))
+    }
+
+    fn children(&self, _: &Node) -> Vec<Pid> {
+        self.pids()
     }
 
     fn traps_exits(&self) -> bool {
@@ -109,6 +124,6 @@ impl GenServer for Supervisor {
     }
 
     fn module(&self) -> &'static str {
-        "Elixir.Otturnaut.Command.Supervisor"
+        SUPERVISOR
     }
 }

@@ -58,10 +58,10 @@ fn elixir_info(context: &Context, name: &'static str, args: &[Term]) -> CallResu
     match atom_text(args, 0)? {
         "module" => answer(atom(name)),
         "functions" => Ok(functions(context, name)),
-        "macros" | "compile" => Ok(list([])),
+        "macros" | "compile" | "deprecated" => Ok(list([])),
         "attributes" => Ok(attributes(context)),
         "md5" => Ok(md5(context, name)),
-        "struct" | "deprecated" => Ok(Term::NIL),
+        "struct" => Ok(Term::NIL),
         _ => Err(Raise::error(atom("function_clause"))),
     }
 }

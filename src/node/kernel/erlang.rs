@@ -3,10 +3,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::{answer, atom_text, badarg, code, reader};
-use crate::node::{CallResult, Context, Module, Raise, control};
+use crate::node::control::{self, Target};
+use crate::node::{CallResult, Context, Module, Raise};
+use crate::term::elixir::date_and_time;
 use crate::term::{Pid, Term, atom, list, tuple};
 
 pub(super) fn module() -> Module {
@@ -21,10 +22,10 @@ pub(super) fn module() -> Module {
         .immediate("nodes", 0..=1, nodes)
         .immediate("self", 0..=0, |context, _| answer(context.this.clone()))
         .immediate("group_leader", 0..=0, |context, _| Ok(context.group_leader.clone()))
-        .immediate("date", 0..=0, |_, _| Ok(date(&now())))
-        .immediate("time", 0..=0, |_, _| Ok(time(&now())))
-        .immediate("localtime", 0..=0, |_, _| Ok(tuple([date(&now()), time(&now())])))
-        .immediate("universaltime", 0..=0, |_, _| Ok(tuple([date(&now()), time(&now())])))
+        .immediate("date", 0..=0, |_, _| Ok(now()[0].clone()))
+        .immediate("time", 0..=0, |_, _| Ok(now()[1].clone()))
+        .immediate("localtime", 0..=0, |_, _| Ok(tuple(now())))
+        .immediate("universaltime", 0..=0, |_, _| Ok(tuple(now())))
         .immediate("system_time", 0..=1, |_, args| in_unit(since_epoch(), args))
         .immediate("monotonic_time", 0..=1, |context, args| {
             in_unit(context.node.0.started.1.elapsed().as_nanos(), args)
@@ -116,19 +117,29 @@ fn function_exported(context: &Context, args: &[Term]) -> CallResult {
 /// To a process, an alias or a name of any node; names that nobody has here are `badarg`.
 async fn send(context: &Context, args: &[Term]) -> CallResult {
     let (to, message) = (args.first().ok_or_else(badarg)?, args.get(1).cloned().ok_or_else(badarg)?);
+    let known = |option: &Term| matches!(option.as_atom(), Some("noconnect" | "nosuspend"));
+    if args.get(2).is_some_and(|options| options.as_list().is_none_or(|all| !all.iter().all(known))) {
+        return Err(badarg());
+    }
     let node = &context.node;
     match to {
+        Term::Pid(pid) if node.0.processes.is_own(pid) => {
+            node.deliver_here(&Target::Pid((**pid).clone()), &message);
+        }
         // What is gone takes no message, and nobody is told, as everywhere in Erlang.
         Term::Pid(pid) => node.send(&context.this, pid, message.clone()).await.unwrap_or_default(),
         Term::Ref(alias) => node.send_to(&alias.node, &control::alias_send(&context.this, alias, None), &message),
         Term::Atom(name) if node.whereis(name.as_str()).is_none() => return Err(badarg()),
+        Term::Atom(name) => node.deliver_here(&Target::Name(name.clone()), &message),
         Term::Tuple(parts) => match parts.as_slice() {
+            [Term::Atom(name), Term::Atom(at)] if at == node.name() => {
+                node.deliver_here(&Target::Name(name.clone()), &message);
+            }
             [Term::Atom(name), Term::Atom(at)] => {
                 node.send_to(at, &control::send_named(&context.this, name), &message);
             }
             _ => return Err(badarg()),
         },
-        Term::Atom(_) => {}
         _ => return Err(badarg()),
     }
     Ok(if args.len() == 3 { Term::OK } else { message })
@@ -155,14 +166,7 @@ fn in_unit(nanoseconds: u128, args: &[Term]) -> CallResult {
     answer(u64::try_from(value).map_err(|_| badarg())?)
 }
 
-fn now() -> jiff::civil::DateTime {
-    TimeZone::UTC.to_datetime(Timestamp::now())
-}
-
-fn date(at: &jiff::civil::DateTime) -> Term {
-    tuple([Term::Int(at.year().into()), Term::Int(at.month().into()), Term::Int(at.day().into())])
-}
-
-fn time(at: &jiff::civil::DateTime) -> Term {
-    tuple([Term::Int(at.hour().into()), Term::Int(at.minute().into()), Term::Int(at.second().into())])
+/// The date and the time of day.
+fn now() -> [Term; 2] {
+    date_and_time(Timestamp::now())
 }

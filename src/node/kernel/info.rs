@@ -3,8 +3,9 @@
 use super::{atom_text, badarg, erlang::own_pid};
 use crate::limits;
 use crate::node::processes::Kind;
+use crate::node::transport;
 use crate::node::{CallResult, Context, Module, Raise, pair};
-use crate::term::{Atom, Term, atom, charlist, list, tuple};
+use crate::term::{Atom, Pid, Term, atom, charlist, list, tuple};
 
 /// The OTP release whose protocol this node speaks: shells choose theirs by it.
 const OTP_RELEASE: &str = "27";
@@ -62,7 +63,10 @@ fn statistics(context: &Context, args: &[Term]) -> CallResult {
     match atom_text(args, 0)? {
         "wall_clock" => Ok(two(uptime)),
         "runtime" => Ok(two(cpu_milliseconds())),
-        "io" => Ok(tuple([pair(atom("input"), Term::Int(0)), pair(atom("output"), Term::Int(0))])),
+        "io" => {
+            let (read, written) = transport::traffic();
+            Ok(tuple([pair(atom("input"), Term::from(read)), pair(atom("output"), Term::from(written))]))
+        }
         "reductions" => Ok(two(0)),
         "run_queue" => Ok(Term::Int(0)),
         _ => Err(badarg()),
@@ -135,14 +139,25 @@ fn process_info(context: &Context, args: &[Term]) -> CallResult {
     }
 }
 
-fn item(context: &Context, pid: &crate::term::Pid, name: &str) -> Result<Term, Raise> {
+fn item(context: &Context, pid: &Pid, name: &str) -> Result<Term, Raise> {
     let processes = &context.node.0.processes;
     let initial = || {
         let call = processes.with(pid, |process, _| process.initial_call.clone());
         let (module, function, arity) = call.unwrap_or((Atom::from_static("erlang"), Atom::from_static("apply"), 2));
         tuple([Term::Atom(module), Term::Atom(function), Term::from(arity)])
     };
+    // A server is a `gen_server` of OTP to whoever looks.
+    let is_server = processes.with(pid, |process, _| matches!(process.kind, Kind::Server(_))).unwrap_or(false);
+    let looped = || [atom("gen_server"), atom("loop"), Term::Int(7)];
     let value = match name {
+        "initial_call" if is_server => tuple([atom("proc_lib"), atom("init_p"), Term::Int(5)]),
+        "current_function" if is_server => tuple(looped()),
+        "current_stacktrace" if is_server => {
+            let [module, function, arity] = looped();
+            list([tuple([module, function, arity, list([])])])
+        }
+        // What a process takes here is not told apart; each takes something.
+        "memory" | "reductions" => Term::Int(1_000),
         "registered_name" => match processes.with(pid, |_, name| name.cloned()).flatten() {
             Some(name) => Term::Atom(name),
             None => return Ok(list([])),
@@ -153,11 +168,8 @@ fn item(context: &Context, pid: &crate::term::Pid, name: &str) -> Result<Term, R
             let waiting = |kind: &Kind| if let Kind::Server(process) = kind { process.waiting() } else { 0 };
             Term::from(processes.with(pid, |process, _| waiting(&process.kind)).unwrap_or(0))
         }
-        "memory" | "reductions" | "heap_size" | "total_heap_size" | "stack_size" => Term::Int(0),
-        "links" => {
-            let linked = processes.with(pid, |process, _| process.linked_to().cloned().collect::<Vec<_>>());
-            list(linked.unwrap_or_default().into_iter().map(Term::from))
-        }
+        "heap_size" | "total_heap_size" | "stack_size" => Term::Int(0),
+        "links" => list(links(context, pid).into_iter().map(Term::from)),
         "monitored_by" => {
             let watchers = processes.with(pid, |process, _| process.watched_by().cloned().collect::<Vec<_>>());
             list(watchers.unwrap_or_default().into_iter().map(Term::from))
@@ -177,4 +189,17 @@ fn item(context: &Context, pid: &crate::term::Pid, name: &str) -> Result<Term, R
         _ => return Err(badarg()),
     };
     Ok(pair(Atom::new(name).map_or(Term::NIL, Term::Atom), value))
+}
+
+/// Peers' processes that are linked, the supervisor that started the process, and those that it started itself.
+fn links(context: &Context, pid: &Pid) -> Vec<Pid> {
+    let node = &context.node;
+    let found = node.0.processes.with(pid, |process, _| {
+        let server = if let Kind::Server(server) = &process.kind { Some(server.clone()) } else { None };
+        (process.linked_to().cloned().collect::<Vec<_>>(), process.supervisor, server)
+    });
+    let (mut links, supervisor, server) = found.unwrap_or_default();
+    links.extend(supervisor.and_then(|name| node.whereis(name)));
+    links.extend(server.into_iter().flat_map(|process| process.server.children(node)));
+    links
 }

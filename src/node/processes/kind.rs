@@ -3,12 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits;
 use crate::node::GenServer;
 use crate::node::link::Link;
-use crate::term::{Term, atom};
+use crate::term::elixir::date_and_time;
+use crate::term::{Term, atom, keyword, tuple};
 
 /// What a process is.
 #[derive(Clone)]
@@ -60,11 +62,48 @@ pub(in crate::node) type Letter = (Arc<Link>, Term);
 pub(in crate::node) struct ServerProcess {
     pub(in crate::node) server: Arc<dyn GenServer>,
     kept: Mutex<Option<VecDeque<Letter>>>,
+    counted: Mutex<Option<Counted>>,
+}
+
+/// Messages that a server took since its statistics were turned on.
+struct Counted {
+    since: Timestamp,
+    taken: u64,
 }
 
 impl ServerProcess {
     pub(in crate::node) fn new(server: Arc<dyn GenServer>) -> Self {
-        Self { server, kept: Mutex::new(None) }
+        Self { server, kept: Mutex::new(None), counted: Mutex::new(None) }
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Option<Counted>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Turns statistics on or off.
+    pub(in crate::node) fn count(&self, on: bool) {
+        *self.counted() = on.then(|| Counted { since: Timestamp::now(), taken: 0 });
+    }
+
+    /// A message was taken.
+    pub(in crate::node) fn took(&self) {
+        if let Some(counted) = self.counted().as_mut() {
+            counted.taken += 1;
+        }
+    }
+
+    /// What `sys:statistics` shows, if they are on.
+    pub(in crate::node) fn statistics(&self) -> Option<Term> {
+        let counted = self.counted();
+        let Counted { since, taken } = counted.as_ref()?;
+        let taken = || Term::from(*taken);
+        Some(keyword([
+            ("start_time", tuple(date_and_time(*since))),
+            ("current_time", tuple(date_and_time(Timestamp::now()))),
+            ("reductions", taken()),
+            ("messages_in", taken()),
+            ("messages_out", taken()),
+        ]))
     }
 
     fn kept(&self) -> MutexGuard<'_, Option<VecDeque<Letter>>> {

@@ -45,6 +45,8 @@ pub(super) struct Process {
     pub(super) kind: Kind,
     pub(super) initial_call: InitialCall,
     pub(super) group_leader: Term,
+    /// The name of the supervisor that started it and is linked to it.
+    pub(super) supervisor: Option<&'static str>,
     /// The link whose peer asked for it, and the bytes of memory that its arguments take.
     pub(super) account: (Option<u64>, usize),
     watchers: HashMap<WatcherKey, Watcher>,
@@ -65,7 +67,7 @@ impl Process {
     pub(super) fn new(pid: Pid, kind: Kind, initial_call: InitialCall) -> Self {
         let group_leader = Term::from(pid.clone());
         let (watchers, linked, waiting) = (HashMap::new(), HashMap::new(), Vec::new());
-        Self { pid, kind, initial_call, group_leader, account: (None, 0), watchers, linked, waiting }
+        Self { pid, kind, initial_call, group_leader, supervisor: None, account: (None, 0), watchers, linked, waiting }
     }
 
     pub(super) fn watched_by(&self) -> impl Iterator<Item = &Pid> {
@@ -207,7 +209,8 @@ impl Processes {
         let gone = table.live.remove(&key)?;
         table.last_pid += 1;
         let new_key = table.last_pid;
-        let new = Process::new(self.pid(new_key), gone.kind.started_anew(), gone.initial_call.clone());
+        let mut new = Process::new(self.pid(new_key), gone.kind.started_anew(), gone.initial_call.clone());
+        new.supervisor = gone.supervisor;
         table.live.insert(new_key, new);
         table.names.values_mut().filter(|named| **named == key).for_each(|named| *named = new_key);
         Some(table.settle(gone))

@@ -309,16 +309,24 @@ impl<'a> Decoder<'a> {
 
     /// A closure stays encoded; its parts are walked, so that its end is known.
     fn fun(&mut self, tag: u8, at: usize, depth: usize) -> Result<Term, DecodeError> {
-        if tag == tag::EXPORT {
-            self.terms(3, depth)?;
+        let parts = if tag == tag::EXPORT {
+            self.terms(3, depth)?
         } else {
             let (parts, end) = fun_header(&mut self.cursor)?;
-            self.terms(parts, depth)?;
+            let parts = self.terms(parts, depth)?;
             if self.cursor.at() != end {
                 return Err(DecodeError::FunSize { at });
             }
+            parts
+        };
+        // It may be passed on, to a node that would call it corrupt.
+        match parts.as_slice() {
+            [Term::Atom(_), Term::Atom(_), Term::Int(0..=255)] if tag == tag::EXPORT => {}
+            [Term::Atom(_), Term::Int(_), Term::Int(_), Term::Pid(_), ..] if tag != tag::EXPORT => {}
+            _ => return Err(DecodeError::Fun { at }),
         }
-        Ok(Term::Fun(self.frame.slice(at..self.cursor.at())))
+        let encoded = self.frame.slice(at..self.cursor.at());
+        Ok(Term::Fun(if encoded.len() < SHARED_BYTES { Bytes::copy_from_slice(&encoded) } else { encoded }))
     }
 }
 
