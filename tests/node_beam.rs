@@ -302,7 +302,8 @@ async fn the_kernel_tells_the_truth_of_the_node() {
         pid = call.(:erlang, :whereis, [:counter])
         {:registered_name, :counter} = call.(:erlang, :process_info, [pid, :registered_name])
         info = call.(:erlang, :process_info, [pid])
-        {Counter, :init, 1} = info[:initial_call]
+        {:proc_lib, :init_p, 5} = info[:initial_call]
+        {Counter, :init, 1} = info[:dictionary][:"$initial_call"]
         true = call.(:erlang, :memory, [:total]) > 1_000_000
         true = is_integer(call.(:erlang, :memory, [])[:total])
         '27' = call.(:erlang, :system_info, [:otp_release])

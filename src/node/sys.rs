@@ -74,10 +74,13 @@ pub(super) fn status(node: &Node, pid: &Pid, process: &ServerProcess) -> Term {
     let facts = vec![entry("Status", state.clone()), entry("Parent", parent.clone()), entry("Logged events", list([]))];
     let header = pair(atom("header"), charlist(&format!("Status for generic server {name}")));
     let shown = list([header, data(facts), data(vec![entry("State", process.server.state())])]);
-    let dictionary = list([
-        pair(atom("$initial_call"), tuple([atom(module), atom("init"), Term::Int(1)])),
-        pair(atom("$ancestors"), list([atom(node.0.settings.supervisor)])),
-    ]);
-    let parts = list([dictionary, state, parent, list([]), shown]);
+    let parts = list([dictionary(node, process), state, parent, list([]), shown]);
     tuple([atom("status"), Term::from(pid.clone()), pair(atom("module"), atom("gen_server")), parts])
+}
+
+/// The dictionary of a server's process.
+pub(super) fn dictionary(node: &Node, process: &ServerProcess) -> Term {
+    let initial_call = tuple([atom(process.server.module()), atom("init"), Term::Int(1)]);
+    let ancestors = list([atom(node.0.settings.supervisor)]);
+    list([pair(atom("$initial_call"), initial_call), pair(atom("$ancestors"), ancestors)])
 }

@@ -1,8 +1,11 @@
 //! `erlang`: what the node tells about itself and its processes.
 
+use std::sync::Arc;
+
 use super::{atom_text, badarg, erlang::own_pid};
 use crate::limits;
-use crate::node::processes::Kind;
+use crate::node::control::Target;
+use crate::node::processes::{Kind, ServerProcess};
 use crate::node::transport;
 use crate::node::{CallResult, Context, Module, Raise, pair};
 use crate::term::{Atom, Pid, Term, atom, charlist, list, tuple};
@@ -147,7 +150,8 @@ fn item(context: &Context, pid: &Pid, name: &str) -> Result<Term, Raise> {
         tuple([Term::Atom(module), Term::Atom(function), Term::from(arity)])
     };
     // A server is a `gen_server` of OTP to whoever looks.
-    let is_server = processes.with(pid, |process, _| matches!(process.kind, Kind::Server(_))).unwrap_or(false);
+    let server = server(context, pid);
+    let is_server = server.is_some();
     let looped = || [atom("gen_server"), atom("loop"), Term::Int(7)];
     let value = match name {
         "initial_call" if is_server => tuple([atom("proc_lib"), atom("init_p"), Term::Int(5)]),
@@ -174,6 +178,7 @@ fn item(context: &Context, pid: &Pid, name: &str) -> Result<Term, Raise> {
             let watchers = processes.with(pid, |process, _| process.watched_by().cloned().collect::<Vec<_>>());
             list(watchers.unwrap_or_default().into_iter().map(Term::from))
         }
+        "dictionary" if let Some(server) = &server => crate::node::sys::dictionary(&context.node, server),
         "dictionary" => list([pair(atom("$initial_call"), initial())]),
         "error_handler" => atom("error_handler"),
         "garbage_collection" | "suspending" | "messages" | "monitors" | "current_stacktrace" => list([]),
@@ -194,12 +199,18 @@ fn item(context: &Context, pid: &Pid, name: &str) -> Result<Term, Raise> {
 /// Peers' processes that are linked, the supervisor that started the process, and those that it started itself.
 fn links(context: &Context, pid: &Pid) -> Vec<Pid> {
     let node = &context.node;
-    let found = node.0.processes.with(pid, |process, _| {
-        let server = if let Kind::Server(server) = &process.kind { Some(server.clone()) } else { None };
-        (process.linked_to().cloned().collect::<Vec<_>>(), process.supervisor, server)
-    });
-    let (mut links, supervisor, server) = found.unwrap_or_default();
+    let found =
+        node.0.processes.with(pid, |process, _| (process.linked_to().cloned().collect::<Vec<_>>(), process.supervisor));
+    let (mut links, supervisor) = found.unwrap_or_default();
     links.extend(supervisor.and_then(|name| node.whereis(name)));
-    links.extend(server.into_iter().flat_map(|process| process.server.children(node)));
+    links.extend(server(context, pid).into_iter().flat_map(|process| process.server.children(node)));
     links
+}
+
+/// The registered server that a pid means.
+fn server(context: &Context, pid: &Pid) -> Option<Arc<ServerProcess>> {
+    match context.node.0.processes.kind(&Target::Pid(pid.clone()))? {
+        (_, Kind::Server(process)) => Some(process),
+        _ => None,
+    }
 }
