@@ -146,6 +146,12 @@ pub const FAILURE_LOG: Duration = Duration::from_secs(60);
 /// Strangers whose failures are logged in that time: more of them only fill the log.
 pub const FAILURE_SOURCES: usize = 64;
 
+/// Nodes that are dialled at once because something is to be told them: each attempt holds a socket for some milliseconds.
+pub const DIALS: usize = 64;
+
+/// For so long an attempt that failed is not made again: whoever tells a dead node many things waits once.
+pub const DIAL_MEMORY: Duration = Duration::from_millis(200);
+
 /// Addresses of a peer's host that are tried in one attempt.
 pub const DIAL_ADDRESSES: usize = 4;
 

@@ -90,6 +90,8 @@ defmodule Semantics.SubscribersTest do
       subscriber = Peer.call(peer, :erlang, :spawn, [:timer, :sleep, [:infinity]])
       runner = runner!(node, subscriber)
       ref = Process.monitor(runner)
+      # Nothing orders what comes over two connections.
+      settle(node)
       lose.(peer)
       assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 2_000
     end

@@ -1,20 +1,18 @@
-//! Connections: those that peers make, and the one that this node makes and keeps.
+//! Connections that peers make, and every connection from the end of its handshake on.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rand::RngExt;
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::epmd::{Keeper, KeeperError, client};
-use super::handshake::{self, HandshakeError, Head, Local, Peer, Verdict};
+use super::epmd::{Keeper, KeeperError};
+use super::handshake::{self, HandshakeError, Head, Local, Peer};
 use super::link::{Link, LinkEnd};
+use super::links::Arriving;
 use super::listen::{self, Acceptor};
 use super::seats::{Seat, source};
 use super::ticks::Ticks;
@@ -109,26 +107,26 @@ impl FailureLog {
 }
 
 impl Node {
-    fn local(&self) -> Local {
+    pub(super) fn local(&self) -> Local {
         let settings = &self.0.settings;
         let head = if settings.tls.is_some() { Head::Four } else { Head::Two };
         Local { name: settings.name.clone(), cookie: settings.cookie.clone(), creation: self.0.creation, head }
     }
 
     async fn accept(&self, stream: TcpStream, seat: Seat) {
-        let (local, from) = (self.local(), seat.from);
-        let judge = |peer: &Atom| {
-            seat.named();
-            self.0.links.judge(&local.name, peer)
-        };
+        let from = seat.from;
         let shaken = tokio::select! {
-            shaken = timeout(limits::HANDSHAKE, self.shake(stream, &local, judge)) => shaken,
+            shaken = timeout(limits::HANDSHAKE, self.shake(stream, &seat)) => shaken,
             () = seat.given_up.cancelled() => return self.0.failures.log(from, &"too many handshakes at once"),
             () = self.0.stop.cancelled() => return,
         };
         drop(seat);
         match shaken.unwrap_or(Err(HandshakeError::Timeout)) {
-            Ok((transport, peer)) => self.serve_link(transport, peer).await,
+            Ok((transport, peer, arriving)) => {
+                let link = self.put_up(transport, &peer);
+                drop(arriving);
+                self.serve_link(link).await;
+            }
             Err(HandshakeError::Simultaneous { peer }) => {
                 tracing::debug!(%peer, "both dial, this node's attempt goes on");
             }
@@ -138,30 +136,46 @@ impl Node {
     }
 
     /// The handshakes with a peer that dialled.
-    async fn shake(
-        &self,
-        mut stream: TcpStream,
-        local: &Local,
-        judge: impl Fn(&Atom) -> Verdict + Send,
-    ) -> Result<(Transport, Peer), HandshakeError> {
+    async fn shake(&self, stream: TcpStream, seat: &Seat) -> Result<(Transport, Peer, Arriving), HandshakeError> {
         let Some(tls) = &self.0.settings.tls else {
-            let peer = handshake::accept(&mut stream, local, judge).await?;
-            return Ok((Transport::Plain(stream), peer));
+            return self.shake_over(stream, seat, Transport::Plain).await;
         };
-        let mut stream = tls.accept(stream).await.map_err(HandshakeError::Tls)?;
-        let peer = handshake::accept(&mut stream, local, judge).await?;
-        Ok((tls::transport(stream), peer))
+        let stream = tls.accept(stream).await.map_err(HandshakeError::Tls)?;
+        self.shake_over(stream, seat, tls::transport).await
     }
 
-    /// Serves a link to its end.
-    async fn serve_link(&self, transport: Transport, peer: Peer) {
+    async fn shake_over<S: handshake::Stream>(
+        &self,
+        mut stream: S,
+        seat: &Seat,
+        transport: impl FnOnce(S) -> Transport + Send,
+    ) -> Result<(Transport, Peer, Arriving), HandshakeError> {
+        let local = self.local();
+        let judge = |peer: &Atom| {
+            seat.named();
+            self.0.links.judge(&local.name, peer)
+        };
+        let (peer, last) = handshake::accept(&mut stream, &local, judge).await?;
+        // Before the peer knows: at once another may ask this node for something that goes there.
+        let arriving = self.0.links.arriving(&peer.name);
+        last.send(&mut stream).await?;
+        Ok((transport(stream), peer, arriving))
+    }
+
+    /// Puts up a link over a connection whose handshake is done.
+    pub(super) fn put_up(&self, transport: Transport, peer: &Peer) -> Arc<Link> {
         if let Err(e) = transport.set_nodelay() {
             tracing::debug!(peer = %peer.name, "TCP_NODELAY was not set: {e}");
         }
         let ticks = Ticks::of(self.0.settings.tick_time);
-        let link = Link::new(self.0.links.new_id(), &peer, (transport, ticks));
+        let link = Link::new(self.0.links.new_id(), peer, (transport, ticks));
         self.0.links.put(&link);
         tracing::info!(peer = %peer.name, "connected");
+        link
+    }
+
+    /// Serves a link to its end.
+    pub(super) async fn serve_link(&self, link: Arc<Link>) {
         let end = tokio::select! {
             end = link.run(self, &self.0.room) => end,
             () = self.0.stop.cancelled() => LinkEnd::Here,
@@ -172,114 +186,11 @@ impl Node {
         self.0.links.remove(&link);
         self.link_lost(&link);
         match &end {
-            LinkEnd::Here | LinkEnd::Closed => tracing::info!(peer = %peer.name, "disconnected: {end}"),
-            LinkEnd::Io(e) => tracing::info!(peer = %peer.name, "disconnected: {e}"),
-            _ => tracing::warn!(peer = %peer.name, "disconnected: {:#}", anyhow::Error::from(end)),
+            LinkEnd::Here | LinkEnd::Closed => tracing::info!(peer = %link.peer, "disconnected: {end}"),
+            LinkEnd::Io(e) => tracing::info!(peer = %link.peer, "disconnected: {e}"),
+            _ => tracing::warn!(peer = %link.peer, "disconnected: {:#}", anyhow::Error::from(end)),
         }
     }
-
-    /// One attempt to connect to `peer`; serves the link to its end.
-    async fn dial(&self, peer: &Atom) -> Result<(), DialError> {
-        let dialling = self.0.links.dialling(peer);
-        let (transport, shaken) = tokio::select! {
-            shaken = timeout(limits::HANDSHAKE, self.attempt(peer)) => shaken.map_err(|_| DialError::Timeout)??,
-            () = self.0.stop.cancelled() => return Ok(()),
-        };
-        drop(dialling);
-        self.serve_link(transport, shaken).await;
-        Ok(())
-    }
-
-    async fn attempt(&self, peer: &Atom) -> Result<(Transport, Peer), DialError> {
-        let mut stream = open(peer, self.0.settings.epmd_port).await?;
-        let Some(tls) = &self.0.settings.tls else {
-            let shaken = handshake::dial(&mut stream, &self.local(), peer).await?;
-            return Ok((Transport::Plain(stream), shaken));
-        };
-        let host = name::split(peer.as_str()).map_or("", |(_, host)| host);
-        let mut stream = tls.connect(stream, host).await.map_err(HandshakeError::Tls)?;
-        let shaken = handshake::dial(&mut stream, &self.local(), peer).await?;
-        Ok((tls::transport(stream), shaken))
-    }
-}
-
-/// Why a peer could not be connected to.
-#[derive(Debug, thiserror::Error)]
-enum DialError {
-    #[error("its host is not known")]
-    Resolve(#[source] io::Error),
-    #[error("EPMD of its host does not answer")]
-    Epmd(#[source] io::Error),
-    #[error("EPMD of its host has no such node")]
-    NotRegistered,
-    #[error("its distribution port cannot be reached")]
-    Connect(#[source] io::Error),
-    #[error(transparent)]
-    Handshake(#[from] HandshakeError),
-    #[error("it took too long")]
-    Timeout,
-}
-
-async fn open(peer: &Atom, epmd_port: u16) -> Result<TcpStream, DialError> {
-    let missing = || DialError::Resolve(io::ErrorKind::NotFound.into());
-    let (alive, host) = name::split(peer.as_str()).ok_or_else(missing)?;
-    let addresses = lookup_host((host, epmd_port)).await.map_err(DialError::Resolve)?;
-    let mut last = missing();
-    // A name may have addresses of both families, and its EPMD listen on one alone.
-    for epmd in addresses.take(limits::DIAL_ADDRESSES) {
-        match open_at(epmd, alive).await {
-            Ok(stream) => return Ok(stream),
-            Err(e) => last = e,
-        }
-    }
-    Err(last)
-}
-
-async fn open_at(epmd: SocketAddr, alive: &str) -> Result<TcpStream, DialError> {
-    let port = client::lookup(epmd, alive).await.map_err(DialError::Epmd)?.ok_or(DialError::NotRegistered)?;
-    TcpStream::connect(SocketAddr::new(epmd.ip(), port)).await.map_err(DialError::Connect)
-}
-
-/// Connects to the peer of the settings and stays connected, however it was lost.
-pub(super) fn keep_peer(node: &Node) {
-    let Some(peer) = node.0.settings.peer.clone() else { return };
-    let node = node.clone();
-    node.0.tasks.clone().spawn(async move { keep(&node, &peer).await });
-}
-
-async fn keep(node: &Node, peer: &Atom) {
-    let mut pause = limits::DIAL_FIRST_RETRY;
-    let mut told = None;
-    loop {
-        // The peer may have dialled this node.
-        if let Some(link) = node.0.links.get(peer) {
-            link.closed.cancelled().await;
-            (pause, told) = (limits::DIAL_FIRST_RETRY, None);
-        }
-        match node.dial(peer).await {
-            Ok(()) | Err(DialError::Handshake(HandshakeError::Simultaneous { .. })) => {
-                (pause, told) = (limits::DIAL_FIRST_RETRY, None);
-            }
-            Err(e) => {
-                // Once for each kind of failure: it is tried again and again.
-                let kind = std::mem::discriminant(&e);
-                if told != Some(kind) {
-                    tracing::warn!(%peer, "cannot connect, trying on: {:#}", anyhow::Error::from(e));
-                }
-                told = Some(kind);
-            }
-        }
-        tokio::select! {
-            () = tokio::time::sleep(jittered(pause)) => {}
-            () = node.0.stop.cancelled() => return,
-        }
-        pause = Duration::min(pause * 2, limits::DIAL_LAST_RETRY);
-    }
-}
-
-/// Half to all of a pause: outposts that lost Mission Control together do not come back together.
-fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
 #[cfg(test)]

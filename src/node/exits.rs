@@ -33,7 +33,7 @@ impl Node {
         tracing::warn!("a registered server ended and was started anew: {}", Inspect::short(reason, 200));
         tell(pid, mourners, reason);
         if let Some(process) = process {
-            process.server.ended(self, pid, reason);
+            process.server.ended(self, reason);
         }
     }
 
@@ -107,40 +107,6 @@ fn tell(pid: &Pid, mourners: Mourners, reason: &Term) {
 pub(super) fn send_down(watcher: &Watcher, reason: &Term) {
     let control = control::down(&watcher.target, &watcher.pid, &watcher.reference);
     rpc::send_or_say(&watcher.link, &control, reason);
-}
-
-/// Takes a monitor back when the future that waits is dropped.
-struct Demonitor<'a> {
-    node: &'a Node,
-    this: &'a Pid,
-    of: &'a Pid,
-    reference: crate::term::Reference,
-}
-
-impl Drop for Demonitor<'_> {
-    fn drop(&mut self) {
-        let open = self.node.0.processes.forget_remote(&self.reference);
-        if let Some(link) = self.node.0.links.get(&self.of.node).filter(|_| open) {
-            let control = control::demonitor(self.this, self.of, &self.reference);
-            // Pids and references can always be sent.
-            link.send_now(&control, None).unwrap_or_default();
-        }
-    }
-}
-
-/// Waits for the end of a peer's process.
-pub(super) async fn remote_down(node: &Node, this: &Pid, of: &Pid) -> Term {
-    let gone = || atom("noconnection");
-    let Some(link) = node.0.links.get(&of.node) else { return gone() };
-    let Some(reference) = node.make_reference() else { return gone() };
-    let told = node.0.processes.wait_remote(link.id, reference.clone());
-    let _demonitor = Demonitor { node, this, of, reference: reference.clone() };
-    let sent = link.send_now(&control::monitor(this, of, &reference), None);
-    // The link may have gone between the look and the wait: then nobody else tells.
-    if sent.is_err() || link.closed.is_cancelled() {
-        return gone();
-    }
-    told.await.unwrap_or_else(|_| gone())
 }
 
 /// The signals of a peer, and what they do here.

@@ -35,7 +35,7 @@ pub trait GenServer: Send + Sync + 'static {
     }
 
     /// It ended with this reason, and is started anew: what is linked to it ends too.
-    fn ended(&self, _node: &Node, _this: &Pid, _reason: &Term) {}
+    fn ended(&self, _node: &Node, _reason: &Term) {}
 
     /// The state as `:sys.get_state` shows it.
     fn state(&self) -> Term;

@@ -15,6 +15,7 @@ mod burst;
 mod call;
 mod connect;
 mod control;
+mod dial;
 mod dispatch;
 mod epmd;
 mod exits;
@@ -28,6 +29,7 @@ mod kernel;
 mod link;
 mod links;
 mod listen;
+mod monitors;
 mod name;
 mod outgoing;
 mod parse;
@@ -197,7 +199,7 @@ impl Registered {
             node.add(name, &node.0.processes.new_pid(), Kind::Server(Arc::new(ServerProcess::new(server))));
         }
         listener.serve(&node);
-        connect::keep_peer(&node);
+        dial::keep_peer(&node);
         node
     }
 }
@@ -315,47 +317,30 @@ impl Node {
     /// # Errors
     /// The link to its node is gone.
     pub async fn send_burst(&self, burst: Burst) -> Result<(), Gone> {
-        let link = self.0.links.get(&burst.to.node).ok_or(Gone)?;
+        let link = self.reach(&burst.to.node).await.map_err(|_| Gone)?;
         if burst.is_empty() { Ok(()) } else { link.queue.put_stream(burst.frames).await }
     }
 
-    /// Sends a message to what `control` names on another node, if there is a link to it.
-    fn send_to(&self, node: &Atom, control: &Encoder, message: &Term) {
-        let Some(link) = self.0.links.get(node) else { return };
-        if let Err(e) = link.send_now(control, Some(message)) {
+    /// Sends something to what `control` names on another node, which is dialled if need be.
+    async fn send_to(&self, node: &Atom, control: &Encoder, payload: &Term) {
+        // As between all nodes: what goes to one that is not there is lost.
+        let Ok(link) = self.reach(node).await else { return };
+        if let Err(e) = link.send_now(control, Some(payload)) {
             tracing::warn!(to = %node, "a message was left out: {e}");
         }
     }
 
-    /// Waits until a process of any node has ended; gives its reason (`noproc` if it was not there, `noconnection` if the
-    /// link to its node is lost). `this` is who watches. Dropping the future takes the monitor back.
-    pub async fn down(&self, this: &Pid, of: &Pid) -> Term {
-        if self.0.processes.is_own(of) {
-            let Some(told) = self.0.processes.wait(of) else { return control::noproc() };
-            return told.await.unwrap_or(control::noproc());
-        }
-        exits::remote_down(self, this, of).await
-    }
-
-    /// Does `work` as long as a process of any node lives; `None` if that ended, or the link to its node was lost, before.
-    pub async fn while_alive<T>(&self, this: &Pid, other: &Pid, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            done = work => Some(done),
-            _ = self.down(this, other) => None,
-        }
-    }
-
     /// Sends an exit signal to a process of any node, as `Process.exit/2`.
-    pub fn exit(&self, from: &Pid, to: &Pid, reason: Term) {
+    pub async fn exit(&self, from: &Pid, to: &Pid, reason: Term) {
         if self.0.processes.is_own(to) {
-            self.exit_signal(to, reason, exits::Signal::Exit);
-            return;
+            return self.exit_own(to, reason);
         }
-        let Some(link) = self.0.links.get(&to.node) else { return };
-        if let Err(e) = link.send_now(&control::exit2(from, to), Some(&reason)) {
-            tracing::warn!(to = %to.node, "an exit signal was left out: {e}");
-        }
+        self.send_to(&to.node, &control::exit2(from, to), &reason).await;
+    }
+
+    /// The same for a process of this node; without effect on others.
+    pub fn exit_own(&self, to: &Pid, reason: Term) {
+        self.exit_signal(to, reason, exits::Signal::Exit);
     }
 
     /// Whether a process of this node lives.

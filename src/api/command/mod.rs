@@ -88,7 +88,7 @@ fn run_async(api: &Arc<Api>, context: &Context, args: &[Term]) -> CallResult {
 async fn cancel(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
     let pid = arg(&args, 0, "pid").pid()?;
     if api.runners.holds(&pid) {
-        context.node.exit(&context.this, &pid, atom("shutdown"));
+        context.node.exit_own(&pid, atom("shutdown"));
         context.node.down(&context.this, &pid).await;
     }
     Ok(Term::OK)

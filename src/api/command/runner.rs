@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::future::OptionFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use super::supervisor::SUPERVISOR;
@@ -16,7 +17,6 @@ use crate::term::{Pid, Term, atom, tuple};
 /// A runner that was started for a call. Dropped before its result came, it ends the runner.
 pub(super) struct Started {
     node: Node,
-    caller: Pid,
     runner: Pid,
     result: oneshot::Receiver<CommandResult>,
     attached: bool,
@@ -40,7 +40,7 @@ impl Started {
 impl Drop for Started {
     fn drop(&mut self) {
         if self.attached {
-            self.node.exit(&self.caller, &self.runner, atom("shutdown"));
+            self.node.exit_own(&self.runner, atom("shutdown"));
         }
     }
 }
@@ -52,21 +52,22 @@ pub(super) fn start(api: &Arc<Api>, context: &Context, request: Request) -> Resu
     let runner =
         context.node.spawn_child(Some(SUPERVISOR), ("Elixir.Otturnaut.Command.Runner", "run", 3), move |this| {
             seat.set(this.clone());
+            // Before the caller hears of the runner.
+            let watched = request.subscriber.as_ref().filter(|_| request.ends_with_subscriber);
+            let ended = watched.map(|subscriber| node.down(&this, subscriber));
             async move {
                 let _seat = seat;
-                let watched = request.subscriber.clone().filter(|_| request.ends_with_subscriber);
-                let run = run(&api, &node, &this, request);
-                let result = match watched {
-                    Some(subscriber) => node.while_alive(&this, &subscriber, run).await,
-                    None => Some(run.await),
+                let result = tokio::select! {
+                    biased;
+                    result = run(&api, &node, &this, request) => result,
+                    Some(_) = OptionFuture::from(ended) => return atom("shutdown"),
                 };
-                let Some(result) = result else { return atom("shutdown") };
                 // A caller that is gone wants no result.
                 give.send(result).unwrap_or_default();
                 atom("normal")
             }
         });
-    Ok(Started { node: context.node.clone(), caller: context.this.clone(), runner, result, attached: true })
+    Ok(Started { node: context.node.clone(), runner, result, attached: true })
 }
 
 async fn run(api: &Api, node: &Node, this: &Pid, request: Request) -> CommandResult {

@@ -98,7 +98,7 @@ impl GenServer for Supervisor {
             if !known {
                 return tuple([atom("error"), atom("not_found")]);
             }
-            node.exit(&this, &pid, atom("shutdown"));
+            node.exit_own(&pid, atom("shutdown"));
             node.down(&this, &pid).await;
             Term::OK
         }))
@@ -113,9 +113,9 @@ impl GenServer for Supervisor {
     }
 
     /// The runners are linked to it.
-    fn ended(&self, node: &Node, this: &Pid, reason: &Term) {
+    fn ended(&self, node: &Node, reason: &Term) {
         for runner in self.pids() {
-            node.exit(this, &runner, reason.clone());
+            node.exit_own(&runner, reason.clone());
         }
     }
 

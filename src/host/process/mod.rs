@@ -36,9 +36,13 @@ impl Processes for SystemProcesses {
     async fn run(&self, command: Command, lines: Option<mpsc::Sender<Batch>>) -> CommandResult {
         let started = Instant::now();
         let mut kept = Kept::default();
-        let end = match start(&command) {
-            Ok(child) => Run { child, lines, kept: &mut kept }.until_end(command.timeout).await,
-            Err(end) => end,
+        let timeout = command.timeout;
+        // To start one takes milliseconds, in which the thread does nothing else.
+        let child = tokio::task::spawn_blocking(move || start(&command)).await;
+        let end = match child {
+            Ok(Ok(child)) => Run { child, lines, kept: &mut kept }.until_end(timeout).await,
+            Ok(Err(end)) => end,
+            Err(e) => CommandEnd::Failed(CommandError { program: "start".to_owned(), reason: e.to_string() }),
         };
         CommandResult { end, output: kept.finish(), duration: started.elapsed() }
     }

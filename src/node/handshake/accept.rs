@@ -1,16 +1,29 @@
 //! The side that was dialled.
 
 use super::message::{self, Challenge};
-use super::{HandshakeError, Local, Peer, Stream, Verdict, digest, matches};
+use super::{HandshakeError, Head, Local, Peer, Stream, Verdict, digest, matches};
 use crate::node::{flags, name};
 use crate::term::Atom;
 
-/// Runs the handshake with a node that dialled; `judge` hears its name once, and settles whether it may go on.
+/// What is left to say to a peer that showed that it knows the cookie: that it is let in.
+pub(in crate::node) struct LastWord {
+    head: Head,
+    message: Vec<u8>,
+}
+
+impl LastWord {
+    pub(in crate::node) async fn send(self, stream: &mut impl Stream) -> Result<(), HandshakeError> {
+        message::send(stream, self.head, &self.message).await
+    }
+}
+
+/// Runs the handshake with a node that dialled, up to its last word; `judge` hears its name once, and settles whether it may
+/// go on.
 pub(in crate::node) async fn accept(
     stream: &mut impl Stream,
     local: &Local,
     judge: impl Fn(&Atom) -> Verdict + Send,
-) -> Result<Peer, HandshakeError> {
+) -> Result<(Peer, LastWord), HandshakeError> {
     let (peer, offered) = greet(stream, local, judge).await?;
     let ours = rand::random();
     let challenge =
@@ -21,8 +34,8 @@ pub(in crate::node) async fn accept(
     if !matches(&local.cookie, ours, &answer) {
         return Err(HandshakeError::Cookie { peer: peer.name });
     }
-    message::send(stream, local.head, &message::acknowledge(digest(&local.cookie, theirs))).await?;
-    Ok(peer)
+    let message = message::acknowledge(digest(&local.cookie, theirs));
+    Ok((peer, LastWord { head: local.head, message }))
 }
 
 /// Takes the peer's name, answers with a status; tells what to offer.

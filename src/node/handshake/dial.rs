@@ -1,18 +1,22 @@
 //! The side that dials.
 
 use super::message;
-use super::{HandshakeError, Head, Local, Peer, Stream, digest, matches};
+use super::{HandshakeError, Head, Local, Peer, Step, Stream, digest, matches};
 use crate::node::flags;
 use crate::term::Atom;
 
-/// Runs the handshake with `peer`, which was dialled.
+/// Runs the handshake with `peer`, which was dialled; `may` settles before each step whether the attempt goes on.
 pub(in crate::node) async fn dial(
     stream: &mut impl Stream,
     local: &Local,
     peer: &Atom,
+    may: impl Fn(Step) -> bool + Send,
 ) -> Result<Peer, HandshakeError> {
+    if !may(Step::Greet) {
+        return Err(HandshakeError::Simultaneous { peer: peer.clone() });
+    }
     message::send(stream, local.head, &message::name(flags::OURS, local.creation, local.name.as_str())).await?;
-    status(stream, local.head, peer).await?;
+    status(stream, local.head, peer, may).await?;
     let frame = message::receive(stream, local.head).await?;
     let theirs = message::parse_challenge(&frame)?;
     if theirs.name != peer.as_str().as_bytes() {
@@ -35,13 +39,22 @@ pub(in crate::node) async fn dial(
     Ok(Peer { name: peer.clone(), flags: theirs.flags & flags::OURS, creation: theirs.creation })
 }
 
-async fn status(stream: &mut impl Stream, head: Head, peer: &Atom) -> Result<(), HandshakeError> {
+async fn status(
+    stream: &mut impl Stream,
+    head: Head,
+    peer: &Atom,
+    may: impl Fn(Step) -> bool + Send,
+) -> Result<(), HandshakeError> {
+    let simultaneous = || HandshakeError::Simultaneous { peer: peer.clone() };
     let frame = message::receive(stream, head).await?;
     match frame.as_slice() {
-        b"sok" | b"sok_simultaneous" => Ok(()),
-        // The peer still holds a link that this node knows to be gone.
-        b"salive" => message::send(stream, head, b"strue").await,
-        b"snok" => Err(HandshakeError::Simultaneous { peer: peer.clone() }),
+        b"sok" | b"sok_simultaneous" if may(Step::Agreed) => Ok(()),
+        b"snok" | b"sok" | b"sok_simultaneous" => Err(simultaneous()),
+        b"salive" if may(Step::Replace) => message::send(stream, head, b"strue").await,
+        b"salive" => {
+            message::send(stream, head, b"sfalse").await?;
+            Err(simultaneous())
+        }
         [b's', status @ ..] => {
             let status = String::from_utf8_lossy(status).chars().take(40).collect();
             Err(HandshakeError::Refused { peer: peer.clone(), status })

@@ -65,6 +65,17 @@ pub(super) enum Verdict {
     Full,
 }
 
+/// What a dialer does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// Says its name.
+    Greet,
+    /// Goes on as the peer agrees to.
+    Agreed,
+    /// Goes on in place of the link that the peer says it has.
+    Replace,
+}
+
 /// Why there is no link.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandshakeError {
@@ -84,7 +95,7 @@ pub(super) enum HandshakeError {
     Cookie { peer: Atom },
     #[error("{peer} refused: {status}")]
     Refused { peer: Atom, status: String },
-    #[error("{peer} connects to this node at the same time, its attempt goes on")]
+    #[error("{peer} and this node connect to one another at the same time, the other attempt goes on")]
     Simultaneous { peer: Atom },
     #[error("{peer} is one too many: this node has {} links", limits::LINKS)]
     Full { peer: Atom },

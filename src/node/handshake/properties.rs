@@ -38,7 +38,7 @@ fn one_sided(bytes: &[u8], near: &Local, far: &Local) {
     assert!(matches!(accepted, Some(Err(_))), "nobody guesses a digest");
     assert!(bytes.len() - input.len() <= MOST_READ);
     let mut input = bytes;
-    let dialled = polled(dial(&mut join(&mut input, sink()), near, &far.name));
+    let dialled = polled(dial(&mut join(&mut input, sink()), near, &far.name, |_| true));
     assert!(matches!(dialled, Some(Err(_))), "nobody guesses a digest");
     assert!(bytes.len() - input.len() <= MOST_READ);
 }
@@ -66,12 +66,14 @@ fn conversation(mask: &[u8], near: &Local, far: &Local) {
     let (one, other) = duplex(4096);
     let (heard_near, heard_far) = mask.split_at(mask.len() / 2);
     let dialled = async {
-        let result = dial(&mut Masked { stream: one, mask: heard_near }, near, &far.name).await;
+        let result = dial(&mut Masked { stream: one, mask: heard_near }, near, &far.name, |_| true).await;
         result.ok()
     };
     let accepted = async {
-        let result = accept(&mut Masked { stream: other, mask: heard_far }, far, |_| Verdict::Proceed).await;
-        result.ok()
+        let mut stream = Masked { stream: other, mask: heard_far };
+        let (peer, last) = accept(&mut stream, far, |_| Verdict::Proceed).await.ok()?;
+        last.send(&mut stream).await.ok()?;
+        Some(peer)
     };
     // Where a length was changed both may wait for more, until their time is over.
     let Some((dialled, accepted)) = polled(async { tokio::join!(dialled, accepted) }) else { return };

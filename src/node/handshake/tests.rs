@@ -8,15 +8,21 @@ fn local(name: &'static str, cookie: &str) -> Local {
     Local { name: Atom::from_static(name), cookie: Secret::new(cookie.to_owned()), creation: 7, head: Head::Two }
 }
 
+async fn admit(stream: &mut impl Stream, local: &Local, judge: Verdict) -> Result<Peer, HandshakeError> {
+    let (peer, last) = accept(stream, local, |_| judge).await?;
+    last.send(stream).await?;
+    Ok(peer)
+}
+
 async fn shake(ours: &Local, theirs: &Local, judge: Verdict) -> [Result<Peer, HandshakeError>; 2] {
     let (mut near, mut far) = duplex(4096);
     let dialled = async {
-        let result = dial(&mut near, ours, &theirs.name).await;
+        let result = dial(&mut near, ours, &theirs.name, |_| true).await;
         drop(near);
         result
     };
     let accepted = async {
-        let result = accept(&mut far, theirs, |_| judge).await;
+        let result = admit(&mut far, theirs, judge).await;
         drop(far);
         result
     };
@@ -50,6 +56,41 @@ async fn a_declined_dialer_gives_way() {
     }
 }
 
+/// What a dialer says to a peer that says it has a link already, and what it takes it for.
+async fn told_of_another_link(wanted: bool) -> (Vec<u8>, Result<Peer, HandshakeError>) {
+    let (mut near, mut far) = duplex(4096);
+    let node = local("a@h", "c");
+    let dialling = async move {
+        let result = dial(&mut near, &node, &Atom::from_static("b@h"), |step| step != Step::Replace || wanted).await;
+        drop(near);
+        result
+    };
+    let answering = async move {
+        message::receive(&mut far, Head::Two).await.unwrap();
+        message::send(&mut far, Head::Two, b"salive").await.unwrap();
+        message::receive(&mut far, Head::Two).await.unwrap()
+    };
+    let (result, said) = tokio::join!(dialling, answering);
+    (said, result)
+}
+
+#[tokio::test]
+async fn a_dialer_tells_a_peer_that_has_a_link_whether_it_is_to_be_replaced() {
+    let (said, result) = told_of_another_link(true).await;
+    assert!(said == b"strue" && matches!(result, Err(HandshakeError::Io(_))), "{result:?}");
+    let (said, result) = told_of_another_link(false).await;
+    assert!(said == b"sfalse" && matches!(result, Err(HandshakeError::Simultaneous { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_not_wanted_any_more_says_nothing() {
+    let (mut near, mut far) = duplex(4096);
+    let result = dial(&mut near, &local("a@h", "c"), &Atom::from_static("b@h"), |_| false).await;
+    assert!(matches!(result, Err(HandshakeError::Simultaneous { .. })), "{result:?}");
+    drop(near);
+    assert_eq!(far.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+}
+
 #[tokio::test]
 async fn one_peer_too_many_is_not_allowed() {
     let [dialled, accepted] = shake(&local("a@h", "c"), &local("b@h", "c"), Verdict::Full).await;
@@ -69,7 +110,7 @@ async fn ones_own_name_is_not_allowed() {
 async fn the_frames_are_those_of_real_nodes() {
     let (mut client, mut server) = duplex(4096);
     let node = Local { creation: 0x6b03_fb8d, ..local("rust@127.0.0.1", "c") };
-    let serving = async move { accept(&mut server, &node, |_| Verdict::Proceed).await };
+    let serving = async move { admit(&mut server, &node, Verdict::Proceed).await };
     let talking = async move {
         client.write_all(b"\0\x12N\0\0\0\x0d\x07\x5f\x5f\xbc\0\0\0\x01\0\x03t@h").await.unwrap();
         let mut status = [0; 5];
@@ -95,7 +136,7 @@ async fn a_peer_that_asks_for_a_name_is_given_one_on_its_host() {
     const NAME_ME: u64 = 1 << 33;
     let (mut client, mut server) = duplex(4096);
     let node = local("rust@127.0.0.1", "c");
-    let serving = async move { accept(&mut server, &node, |_| Verdict::Proceed).await };
+    let serving = async move { admit(&mut server, &node, Verdict::Proceed).await };
     let talking = async move {
         let asked = message::name(flags::OURS | NAME_ME, 0, "10.0.0.7");
         message::send(&mut client, Head::Two, &asked).await.unwrap();

@@ -8,7 +8,7 @@ use super::{answer, atom_text, badarg, code, reader};
 use crate::node::control::{self, Target};
 use crate::node::{CallResult, Context, Module, Raise};
 use crate::term::elixir::date_and_time;
-use crate::term::{Pid, Term, atom, list, tuple};
+use crate::term::{Atom, Pid, Term, atom, list, tuple};
 
 pub(super) fn module() -> Module {
     let module = Module::new("erlang")
@@ -65,9 +65,10 @@ fn with_processes(module: Module) -> Module {
             answer(context.node.is_alive(&pid) || pid == context.this)
         })
         .waiting("send", 2..=3, |context, args| async move { send(&context, &args).await })
-        .immediate("exit", 2..=2, |context, args| {
-            let pid = reader(args, 0, "pid")?.pid().map_err(|_| badarg())?;
-            context.node.exit(&context.this, &pid, args.get(1).cloned().ok_or_else(badarg)?);
+        .waiting("exit", 2..=2, |context, args| async move {
+            let pid = reader(&args, 0, "pid")?.pid().map_err(|_| badarg())?;
+            let reason = args.get(1).cloned().ok_or_else(badarg)?;
+            context.node.exit(&context.this, &pid, reason).await;
             answer(true)
         })
 }
@@ -114,21 +115,39 @@ fn function_exported(context: &Context, args: &[Term]) -> CallResult {
     answer(context.node.0.modules.lookup(module, function, arity).is_some())
 }
 
+/// The node that a receiver is on, if it says so.
+fn place(to: &Term) -> Option<&Atom> {
+    match to {
+        Term::Pid(pid) => Some(&pid.node),
+        Term::Ref(alias) => Some(&alias.node),
+        Term::Tuple(parts) => match parts.as_slice() {
+            [_, Term::Atom(at)] => Some(at),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// To a process, an alias or a name of any node; names that nobody has here are `badarg`.
 async fn send(context: &Context, args: &[Term]) -> CallResult {
     let (to, message) = (args.first().ok_or_else(badarg)?, args.get(1).cloned().ok_or_else(badarg)?);
     let known = |option: &Term| matches!(option.as_atom(), Some("noconnect" | "nosuspend"));
-    if args.get(2).is_some_and(|options| options.as_list().is_none_or(|all| !all.iter().all(known))) {
+    let options = args.get(2).map_or(Some([].as_slice()), Term::as_list).ok_or_else(badarg)?;
+    if !options.iter().all(known) {
         return Err(badarg());
     }
     let node = &context.node;
+    let away = place(to).is_some_and(|at| at != node.name() && node.0.links.get(at).is_none());
+    if away && options.iter().any(|option| option.is_atom("noconnect")) {
+        return Ok(atom("noconnect"));
+    }
     match to {
         Term::Pid(pid) if node.0.processes.is_own(pid) => {
             node.deliver_here(&Target::Pid((**pid).clone()), &message);
         }
         // What is gone takes no message, and nobody is told, as everywhere in Erlang.
         Term::Pid(pid) => node.send(&context.this, pid, message.clone()).await.unwrap_or_default(),
-        Term::Ref(alias) => node.send_to(&alias.node, &control::alias_send(&context.this, alias, None), &message),
+        Term::Ref(alias) => node.send_to(&alias.node, &control::alias_send(&context.this, alias, None), &message).await,
         Term::Atom(name) if node.whereis(name.as_str()).is_none() => return Err(badarg()),
         Term::Atom(name) => node.deliver_here(&Target::Name(name.clone()), &message),
         Term::Tuple(parts) => match parts.as_slice() {
@@ -136,7 +155,7 @@ async fn send(context: &Context, args: &[Term]) -> CallResult {
                 node.deliver_here(&Target::Name(name.clone()), &message);
             }
             [Term::Atom(name), Term::Atom(at)] => {
-                node.send_to(at, &control::send_named(&context.this, name), &message);
+                node.send_to(at, &control::send_named(&context.this, name), &message).await;
             }
             _ => return Err(badarg()),
         },
