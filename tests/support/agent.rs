@@ -10,6 +10,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{COOKIE, unique};
 
+/// The agent's binary.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_otturnaut");
+
 /// A running agent; killed when it is dropped.
 pub struct Agent {
     process: Child,
@@ -26,17 +29,24 @@ impl Agent {
 
     /// The same with a limit of open files, as `ulimit` takes it.
     pub async fn start_with_files(limit: &str, epmd_port: u16, dist_port: u16) -> Self {
-        let name = Atom::new(format!("{}@127.0.0.1", unique("agent"))).unwrap();
+        let name = format!("{}@127.0.0.1", unique("agent"));
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit {limit} && exec \"$0\" start"), BINARY]);
+        command.env_clear().env("ERL_EPMD_PORT", epmd_port.to_string());
+        command.env("OTTURNAUT_DIST_PORT", dist_port.to_string());
+        Self::run(&name, command).await
+    }
+
+    /// Runs a command that starts one of this name; beside no engine and no Caddy. Waits until it serves.
+    pub async fn run(name: &str, mut command: Command) -> Self {
         let data = TempDir::new().unwrap();
         let log = File::create(data.path().join("log")).unwrap();
-        let mut command = Command::new("/bin/sh");
-        command.args(["-c", &format!("ulimit {limit} && exec \"$0\" start"), env!("CARGO_BIN_EXE_otturnaut")]);
-        command.env_clear().env("RELEASE_NODE", name.as_str()).env("RELEASE_COOKIE", COOKIE);
-        command.env("ERL_EPMD_PORT", epmd_port.to_string()).env("OTTURNAUT_DIST_PORT", dist_port.to_string());
+        command.env("RELEASE_NODE", name).env("RELEASE_COOKIE", COOKIE);
         command.env("OTTURNAUT_DATA_DIR", data.path()).env("CONTAINER_SOCKET", "/nowhere/engine.sock");
         command.env("CADDY_ADMIN_URL", "http://127.0.0.1:1");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let agent = Self { process: command.spawn().expect("the agent is built"), name, data };
+        let process = command.spawn().expect("the agent is built");
+        let agent = Self { process, name: Atom::new(name).unwrap(), data };
         agent.logs("ready").await;
         agent
     }

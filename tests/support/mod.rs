@@ -1,6 +1,6 @@
 //! A node in this process with a small table of functions, and real BEAM nodes that drive it.
 
-#![allow(unreachable_pub, dead_code, missing_docs, reason = "each test file uses its part")]
+#![allow(unreachable_pub, dead_code, unused_imports, missing_docs, reason = "each test file uses its part")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,6 +11,7 @@
 )]
 
 pub mod agent;
+pub mod netns;
 mod ports;
 pub mod raw;
 
@@ -163,6 +164,10 @@ pub struct Beam {
     pub short: bool,
     /// Whether it speaks over IPv6.
     pub v6: bool,
+    /// Of the `kernel` application, in seconds.
+    pub tick_time: u16,
+    /// The network namespace that it runs in, if not in this one.
+    pub netns: Option<String>,
 }
 
 impl Beam {
@@ -174,6 +179,8 @@ impl Beam {
             hidden: false,
             short: false,
             v6: false,
+            tick_time: 60,
+            netns: None,
         }
     }
 
@@ -188,7 +195,10 @@ impl Beam {
              eventually = fn check -> wait.(wait, check, 500) end\n\
              _ = eventually\n"
         );
-        let mut command = Command::new("elixir");
+        let mut command = match &self.netns {
+            Some(netns) => netns::command(netns, "elixir"),
+            None => Command::new("elixir"),
+        };
         command.args([if self.short { "--sname" } else { "--name" }, &self.name, "--cookie", &self.cookie]);
         if self.hidden {
             command.arg("--hidden");
@@ -197,7 +207,10 @@ impl Beam {
         command.args(["-e", &format!("{prelude}{script}{ends}")]);
         let family = if self.v6 { "-proto_dist inet6_tcp" } else { "" };
         command.env("ERL_EPMD_PORT", self.epmd_port.to_string());
-        command.env("ERL_AFLAGS", format!("-kernel logger_level error {family}"));
+        command.env(
+            "ERL_AFLAGS",
+            format!("-start_epmd false -kernel logger_level error -kernel net_ticktime {} {family}", self.tick_time),
+        );
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use md5::{Digest, Md5};
 use otturnaut::term::{Atom, Pid, Reference, Term, atom, codec, list, tuple};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::{COOKIE, unique};
@@ -36,7 +36,7 @@ impl Raw {
         sleep(pause).await;
         say(&mut stream, &hello(name)).await;
         let status = hear(&mut stream).await;
-        if status != b"sok" {
+        if !status.starts_with(b"sok") {
             return Err(status);
         }
         sleep(pause).await;
@@ -47,6 +47,16 @@ impl Raw {
         say(&mut stream, &reply).await;
         assert_eq!(hear(&mut stream).await.first(), Some(&b'a'));
         Ok(Self { stream, name: Atom::new(name).unwrap() })
+    }
+
+    /// Uses a name without knowing the cookie; waits until the node has noticed.
+    pub async fn pretend(name: &str, dist_port: u16) {
+        let mut stream = TcpStream::connect(("127.0.0.1", dist_port)).await.unwrap();
+        say(&mut stream, &hello(name)).await;
+        hear(&mut stream).await;
+        hear(&mut stream).await;
+        say(&mut stream, &[b"r\0\0\0\x07".as_slice(), &[0; 16]].concat()).await;
+        Self { stream, name: Atom::new(name).unwrap() }.closed().await;
     }
 
     pub fn pid(&self) -> Pid {
@@ -73,18 +83,30 @@ impl Raw {
         message(&control, Some(&payload))
     }
 
+    /// Calls `Trial.echo` and waits for its answer: the link is served.
+    pub async fn is_served(&mut self) {
+        let call = self.call(1, "echo", vec![atom("heard_and_served")]);
+        self.frame(&call).await.unwrap();
+        self.hears(b"heard_and_served").await;
+    }
+
     /// Waits for a spawn reply that says `system_limit`.
     pub async fn refused(&mut self) {
+        self.hears(b"system_limit").await;
+    }
+
+    /// Waits until these bytes came.
+    pub async fn hears(&mut self, wanted: &[u8]) {
         let mut said = Vec::new();
-        let refused = async {
-            while !said.windows(12).any(|bytes| bytes == b"system_limit") {
+        let heard = async {
+            while !said.windows(wanted.len()).any(|bytes| bytes == wanted) {
                 let mut more = vec![0; 65_536];
                 let read = self.stream.read(&mut more).await.unwrap();
                 assert!(read > 0, "the node closed the connection");
                 said.extend_from_slice(&more[..read]);
             }
         };
-        timeout(Duration::from_secs(20), refused).await.expect("the node refuses a call");
+        timeout(Duration::from_secs(20), heard).await.expect("the node answers");
     }
 
     /// Waits until the node has closed the connection.
@@ -92,6 +114,74 @@ impl Raw {
         let mut rest = vec![0; 65_536];
         let end = async { while self.stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
         timeout(Duration::from_secs(10), end).await.expect("the node closes the connection");
+    }
+}
+
+/// A peer that is dialled.
+pub struct Dialled {
+    listener: TcpListener,
+    name: String,
+    /// The name is registered as long as this is open.
+    _epmd: TcpStream,
+}
+
+/// A node that said its name and waits for a status.
+pub struct Greeted {
+    pub stream: TcpStream,
+    name: String,
+}
+
+impl Dialled {
+    /// Listens and registers its name.
+    pub async fn register(name: &str, epmd_port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let alive = name.split('@').next().unwrap().as_bytes();
+        let mut request = vec![b'x'];
+        request.extend(listener.local_addr().unwrap().port().to_be_bytes());
+        request.extend([77, 0, 0, 6, 0, 5]);
+        request.extend(u16::try_from(alive.len()).unwrap().to_be_bytes());
+        request.extend([alive, &[0, 0]].concat());
+        let mut epmd = TcpStream::connect(("127.0.0.1", epmd_port)).await.unwrap();
+        say(&mut epmd, &request).await;
+        let mut answer = [0; 6];
+        epmd.read_exact(&mut answer).await.unwrap();
+        assert_eq!(answer[..2], [118, 0]);
+        Self { listener, name: name.to_owned(), _epmd: epmd }
+    }
+
+    /// Waits until a node has dialled and said its name.
+    pub async fn greeted(&self) -> Greeted {
+        let (mut stream, _) = timeout(Duration::from_secs(10), self.listener.accept()).await.unwrap().unwrap();
+        assert_eq!(hear(&mut stream).await.first(), Some(&b'N'));
+        Greeted { stream, name: self.name.clone() }
+    }
+}
+
+impl Greeted {
+    /// Answers with a status.
+    pub async fn answer(&mut self, status: &[u8]) {
+        say(&mut self.stream, status).await;
+    }
+
+    /// What the node says.
+    pub async fn hear(&mut self) -> Vec<u8> {
+        hear(&mut self.stream).await
+    }
+
+    /// Goes on after the status, to the end of the handshake.
+    pub async fn admit(mut self) -> Raw {
+        let mut challenge = vec![b'N'];
+        challenge.extend(FLAGS.to_be_bytes());
+        challenge.extend([0, 0, 0, 9, 0, 0, 0, 1]);
+        challenge.extend(u16::try_from(self.name.len()).unwrap().to_be_bytes());
+        challenge.extend(self.name.as_bytes());
+        say(&mut self.stream, &challenge).await;
+        let reply = self.hear().await;
+        let number = u32::from_be_bytes(reply[1..5].try_into().unwrap());
+        let mut acknowledge = vec![b'a'];
+        acknowledge.extend(Md5::new().chain_update(COOKIE).chain_update(number.to_string()).finalize());
+        say(&mut self.stream, &acknowledge).await;
+        Raw { stream: self.stream, name: Atom::new(self.name).unwrap() }
     }
 }
 
