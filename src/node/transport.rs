@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use rustls::Connection;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 /// Bytes that came and went over all links of this program.
@@ -23,6 +24,21 @@ fn counted(bytes: io::Result<usize>, count: &AtomicU64) -> io::Result<usize> {
         count.fetch_add(bytes as u64, Ordering::Relaxed);
     }
     bytes
+}
+
+/// Reads what is there. Less than there was room for means that nothing is left: the next read waits without asking.
+fn read_plain(stream: &TcpStream, buffer: &mut BytesMut) -> io::Result<usize> {
+    let room = buffer.capacity() - buffer.len();
+    let mut read = 0;
+    let waits = stream.try_io(Interest::READABLE, || {
+        read = stream.try_read_buf(buffer)?;
+        // The end of the connection is no less than there was room for.
+        if (1..room).contains(&read) { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+    });
+    match waits {
+        Err(e) if read == 0 => Err(e),
+        _ => Ok(read),
+    }
 }
 
 /// A connection whose handshakes are done.
@@ -57,6 +73,8 @@ impl Transport {
 
     /// Waits for something and reads it, into the room that `buffer` has; 0 bytes at the end of the connection.
     pub(super) async fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+        // A peer that sends without a pause does not hold the thread.
+        tokio::task::coop::consume_budget().await;
         loop {
             match self.try_read(buffer) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.stream().readable().await?,
@@ -67,7 +85,7 @@ impl Transport {
 
     fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
         match self {
-            Self::Plain(stream) => stream.try_read_buf(buffer),
+            Self::Plain(stream) => read_plain(stream, buffer),
             Self::Tls(session) => session.try_read(buffer),
         }
     }
@@ -75,7 +93,10 @@ impl Transport {
     /// Writes what the socket takes now; `WouldBlock` if that is nothing.
     pub(super) fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let written = match self {
-            Self::Plain(stream) => stream.try_write_vectored(pieces),
+            Self::Plain(stream) => match pieces {
+                [piece] => stream.try_write(piece),
+                pieces => stream.try_write_vectored(pieces),
+            },
             Self::Tls(session) => session.try_write(pieces),
         };
         counted(written, &WRITTEN)
