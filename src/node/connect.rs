@@ -164,8 +164,8 @@ impl Node {
 
     /// Puts up a link over a connection whose handshake is done.
     pub(super) fn put_up(&self, transport: Transport, peer: &Peer) -> Arc<Link> {
-        if let Err(e) = transport.set_nodelay() {
-            tracing::debug!(peer = %peer.name, "TCP_NODELAY was not set: {e}");
+        if let Err(e) = transport.set_options() {
+            tracing::debug!(peer = %peer.name, "options of the connection were not set: {e}");
         }
         let ticks = Ticks::of(self.0.settings.tick_time);
         let link = Link::new(self.0.links.new_id(), peer, (transport, ticks));

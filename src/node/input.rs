@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout_at};
 
 use super::frames;
@@ -17,15 +17,16 @@ use crate::limits;
 const READ_BYTES: usize = 64 * 1024;
 pub(super) const MOST_READ_BYTES: usize = 512 * 1024;
 
-/// Memory for large frames that came in part.
+/// Memory for large frames: while they come, and while they are taken apart.
 pub(super) struct Room {
     share: Mutex<Share>,
     freed: Notify,
+    turn: Semaphore,
 }
 
 impl Default for Room {
     fn default() -> Self {
-        Self { share: Mutex::new(Share::new(limits::INCOMING_BYTES)), freed: Notify::new() }
+        Self { share: Mutex::new(Share::new(limits::INCOMING_BYTES)), freed: Notify::new(), turn: Semaphore::new(1) }
     }
 }
 
@@ -45,6 +46,12 @@ impl Room {
             }
             freed.await;
         }
+    }
+
+    /// Waits for the turn to take a large frame apart: what it becomes may take a good part of a server's memory.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Nobody closes it.
+        self.turn.acquire().await.ok()
     }
 
     fn give_back(&self, link: u64, bytes: usize) {
@@ -97,7 +104,7 @@ impl Input {
             return self.read_large(wanted).await;
         }
         self.buffer.reserve(self.ask);
-        let read = self.transport.read(&mut self.buffer).await?;
+        let read = self.transport.read(&mut self.buffer, MOST_READ_BYTES).await?;
         // Asks for more where there was more than asked for.
         let full = self.buffer.len() == self.buffer.capacity();
         let next = if full { self.ask * 2 } else { read.next_power_of_two() };
@@ -117,7 +124,8 @@ impl Input {
             self.taken += needed;
             // All at once, so that nothing is copied as it grows: memory that is not written to costs nothing.
             self.buffer.reserve(missing);
-            self.transport.read(&mut self.buffer).await
+            let room = self.taken - self.buffer.len();
+            self.transport.read(&mut self.buffer, room).await
         };
         Ok(timeout_at(due, read).await.map_err(|_| InputError::Slow)??)
     }

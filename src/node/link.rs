@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -89,9 +88,10 @@ impl Link {
         })
     }
 
-    /// Puts in a frame; the reader flushes after each batch, others call [`Link::send_now`].
+    /// Puts in a frame; the reader flushes after each batch, others call [`Link::send_now`]. On a link that is closed it is
+    /// lost.
     pub(super) fn send(&self, control: &Encoder, payload: Option<&Term>) -> Result<(), EncodeError> {
-        self.queue.put(control, payload)
+        if self.closed.is_cancelled() { Ok(()) } else { self.queue.put(control, payload) }
     }
 
     /// Puts in a frame and writes it.
@@ -120,17 +120,11 @@ impl Link {
         let mut atoms = Atoms::default();
         let mut input = Input::new(self.id, self.transport.clone(), (room.clone(), self.paused.clone()));
         loop {
-            if self.queue.is_crowded() {
-                self.paused.store(true, Ordering::Relaxed);
-                self.queue.uncrowded().await;
-                self.heard();
-                self.paused.store(false, Ordering::Relaxed);
-            }
             let read = input.read().await;
             self.heard();
             let result = match read {
                 Ok(0) => Err(LinkEnd::Closed),
-                Ok(_) => self.take_frames((input.buffer(), &mut atoms), receiver),
+                Ok(_) => self.take_frames((&mut input, &mut atoms), (receiver, room)).await,
                 Err(e) => Err(e.into()),
             };
             self.queue.flush();
@@ -141,21 +135,35 @@ impl Link {
         }
     }
 
-    /// Takes all whole frames out of the buffer.
-    fn take_frames(
+    /// Takes all whole frames out of what was read. None before the replies to those before it found room.
+    async fn take_frames(
         self: &Arc<Self>,
-        (buffer, atoms): (&mut BytesMut, &mut Atoms),
-        receiver: &impl Receiver,
+        (input, atoms): (&mut Input, &mut Atoms),
+        (receiver, room): (&impl Receiver, &Room),
     ) -> Result<(), LinkEnd> {
-        while let Some(frame) = frames::take(buffer)? {
+        while let Some(frame) = frames::take(input.buffer())? {
             if frame.len() > limits::LARGE_FRAME_BYTES {
+                let _turn = self.pause(room.turn()).await;
                 // Its terms may be many: other links are served by another thread meanwhile.
                 tokio::task::block_in_place(|| parse(&frame, atoms).map(|incoming| receiver.receive(self, incoming)))?;
             } else {
                 receiver.receive(self, parse(&frame, atoms)?);
             }
+            if self.queue.is_crowded() {
+                self.queue.flush();
+                self.pause(self.queue.uncrowded()).await;
+            }
         }
         Ok(())
+    }
+
+    /// Waits for something that this node is to do: that the peer is not heard meanwhile is not its silence.
+    async fn pause<T>(&self, until: impl Future<Output = T>) -> T {
+        self.paused.store(true, Ordering::Relaxed);
+        let done = until.await;
+        self.heard();
+        self.paused.store(false, Ordering::Relaxed);
+        done
     }
 
     fn heard(&self) {
@@ -182,7 +190,11 @@ impl Link {
                 }
                 _ = ticks.tick() => {
                     let silence = self.ticks.silence();
-                    if self.silence() > silence && !self.paused.load(Ordering::Relaxed) {
+                    let paused = self.paused.load(Ordering::Relaxed);
+                    if paused && self.transport.is_left() {
+                        return LinkEnd::Closed;
+                    }
+                    if self.silence() > silence && !paused {
                         return LinkEnd::Silent(silence);
                     }
                     if self.queue.stalled() > silence {

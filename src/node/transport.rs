@@ -4,10 +4,14 @@ use std::io::{self, BufRead, ErrorKind, IoSlice, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
+use futures::FutureExt;
 use rustls::Connection;
-use tokio::io::Interest;
+use socket2::SockRef;
+use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
+
+use crate::limits;
 
 /// Bytes that came and went over all links of this program.
 static READ: AtomicU64 = AtomicU64::new(0);
@@ -26,12 +30,18 @@ fn counted(bytes: io::Result<usize>, count: &AtomicU64) -> io::Result<usize> {
     bytes
 }
 
+/// Room that is read into: what a buffer has, and no more than so many bytes of it.
+fn room(buffer: &BytesMut, most: usize) -> usize {
+    (buffer.capacity() - buffer.len()).min(most)
+}
+
 /// Reads what is there. Less than there was room for means that nothing is left: the next read waits without asking.
-fn read_plain(stream: &TcpStream, buffer: &mut BytesMut) -> io::Result<usize> {
-    let room = buffer.capacity() - buffer.len();
+fn read_plain(stream: &TcpStream, buffer: &mut BytesMut, most: usize) -> io::Result<usize> {
+    let room = room(buffer, most);
+    let mut buffer = buffer.limit(room);
     let mut read = 0;
     let waits = stream.try_io(Interest::READABLE, || {
-        read = stream.try_read_buf(buffer)?;
+        read = stream.try_read_buf(&mut buffer)?;
         // The end of the connection is no less than there was room for.
         if (1..room).contains(&read) { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
     });
@@ -66,27 +76,30 @@ impl Transport {
         }
     }
 
-    /// Sends small frames at once: whoever waits for an answer waits for nothing else.
-    pub(super) fn set_nodelay(&self) -> io::Result<()> {
-        self.stream().set_nodelay(true)
+    /// Has the system send small frames at once, and take little of what it cannot send yet: whoever waits for an answer waits
+    /// for nothing else.
+    pub(super) fn set_options(&self) -> io::Result<()> {
+        self.stream().set_nodelay(true)?;
+        SockRef::from(self.stream()).set_tcp_notsent_lowat(limits::LINK_UNSENT_BYTES)
     }
 
-    /// Waits for something and reads it, into the room that `buffer` has; 0 bytes at the end of the connection.
-    pub(super) async fn read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    /// Waits for something and reads it, into the room that `buffer` has and no more than `most` bytes; 0 bytes at the end of
+    /// the connection.
+    pub(super) async fn read(&self, buffer: &mut BytesMut, most: usize) -> io::Result<usize> {
         // A peer that sends without a pause does not hold the thread.
         tokio::task::coop::consume_budget().await;
         loop {
-            match self.try_read(buffer) {
+            match self.try_read(buffer, most) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => self.stream().readable().await?,
                 read => return counted(read, &READ),
             }
         }
     }
 
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut BytesMut, most: usize) -> io::Result<usize> {
         match self {
-            Self::Plain(stream) => read_plain(stream, buffer),
-            Self::Tls(session) => session.try_read(buffer),
+            Self::Plain(stream) => read_plain(stream, buffer, most),
+            Self::Tls(session) => session.try_read(buffer, most),
         }
     }
 
@@ -115,6 +128,12 @@ impl Transport {
         self.stream().writable().await
     }
 
+    /// Whether the peer has closed the connection, whatever it sent before and is still to be read.
+    pub(super) fn is_left(&self) -> bool {
+        let ready = self.stream().ready(Interest::READABLE).now_or_never();
+        ready.is_some_and(|ready| ready.map_or(true, Ready::is_read_closed))
+    }
+
     /// Says the end of the connection, as far as the socket takes it at once.
     pub(super) fn close(&self) {
         if let Self::Tls(session) = self {
@@ -131,10 +150,10 @@ impl Session {
         self.tls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&self, buffer: &mut BytesMut, most: usize) -> io::Result<usize> {
         let mut tls = self.tls();
         loop {
-            match take_plaintext(&mut tls, buffer) {
+            match take_plaintext(&mut tls, buffer, most) {
                 Err(e) if e.kind() == ErrorKind::WouldBlock => {}
                 // The connection ended without a goodbye, as TCP connections do.
                 Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(0),
@@ -172,11 +191,10 @@ impl Session {
 }
 
 /// Moves what was decrypted into the room that `buffer` has.
-fn take_plaintext(tls: &mut Connection, buffer: &mut BytesMut) -> io::Result<usize> {
+fn take_plaintext(tls: &mut Connection, buffer: &mut BytesMut, most: usize) -> io::Result<usize> {
     let mut reader = tls.reader();
-    let room = buffer.capacity() - buffer.len();
     let decrypted = reader.fill_buf()?;
-    let taken = decrypted.len().min(room);
+    let taken = decrypted.len().min(room(buffer, most));
     buffer.extend_from_slice(decrypted.get(..taken).unwrap_or_default());
     reader.consume(taken);
     Ok(taken)

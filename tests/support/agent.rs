@@ -30,11 +30,23 @@ impl Agent {
     /// The same with a limit of open files, as `ulimit` takes it.
     pub async fn start_with_files(limit: &str, epmd_port: u16, dist_port: u16) -> Self {
         let name = format!("{}@127.0.0.1", unique("agent"));
+        Self::run(&name, Self::command(limit, epmd_port, dist_port)).await
+    }
+
+    /// The same with a `net_ticktime` of so many seconds.
+    pub async fn start_ticking(seconds: u64, epmd_port: u16, dist_port: u16) -> Self {
+        let name = format!("{}@127.0.0.1", unique("agent"));
+        let mut command = Self::command("-Sn 64", epmd_port, dist_port);
+        command.env("OTTURNAUT_NET_TICKTIME", seconds.to_string());
+        Self::run(&name, command).await
+    }
+
+    fn command(limit: &str, epmd_port: u16, dist_port: u16) -> Command {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!("ulimit {limit} && exec \"$0\" start"), BINARY]);
         command.env_clear().env("ERL_EPMD_PORT", epmd_port.to_string());
         command.env("OTTURNAUT_DIST_PORT", dist_port.to_string());
-        Self::run(&name, command).await
+        command
     }
 
     /// Runs a command that starts one of this name; beside no engine and no Caddy. Waits until it serves.
@@ -67,8 +79,17 @@ impl Agent {
 
     /// Its resident memory, in KiB.
     pub fn resident(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// Its resident memory at the most so far, in KiB.
+    pub fn peak(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(field)).expect("it runs");
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 

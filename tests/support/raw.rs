@@ -1,11 +1,12 @@
 //! A peer that knows the cookie and then says whatever a test wants: bytes, not messages.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use md5::{Digest, Md5};
 use otturnaut::term::{Atom, Pid, Reference, Term, atom, codec, list, tuple};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::{COOKIE, unique};
@@ -32,7 +33,20 @@ impl Raw {
 
     /// The same under a name; the status, if the node does not take it.
     pub async fn connect_as(name: &str, dist_port: u16, pause: Duration) -> Result<Self, Vec<u8>> {
-        let mut stream = TcpStream::connect(("127.0.0.1", dist_port)).await.unwrap();
+        let stream = TcpStream::connect(("127.0.0.1", dist_port)).await.unwrap();
+        Self::shake(stream, name, pause).await
+    }
+
+    /// The same through a connection that takes little before it is read: `bytes` of it here.
+    pub async fn connect_narrow(dist_port: u16, bytes: u32) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        let stream = socket.connect((Ipv4Addr::LOCALHOST, dist_port).into()).await.unwrap();
+        let name = format!("{}@127.0.0.1", unique("raw"));
+        Self::shake(stream, &name, Duration::ZERO).await.expect("the node takes it")
+    }
+
+    async fn shake(mut stream: TcpStream, name: &str, pause: Duration) -> Result<Self, Vec<u8>> {
         sleep(pause).await;
         say(&mut stream, &hello(name)).await;
         let status = hear(&mut stream).await;
@@ -73,13 +87,18 @@ impl Raw {
         self.stream.write_all(&[&length, body].concat()).await
     }
 
-    /// A request to call a function, as `erpc` makes it.
+    /// A request to call a function of `Trial`, as `erpc` makes it.
     pub fn call(&self, number: u32, function: &'static str, args: Vec<Term>) -> Vec<u8> {
+        self.call_of(number, ("Elixir.Trial", function), args)
+    }
+
+    /// A request to call a function, as `erpc` makes it.
+    pub fn call_of(&self, number: u32, (module, function): (&'static str, &'static str), args: Vec<Term>) -> Vec<u8> {
         let what = tuple([atom("erpc"), atom("execute_call"), Term::Int(4)]);
         let id = Term::from(self.reference(number));
         let from = Term::from(self.pid());
         let control = tuple([Term::Int(29), id.clone(), from.clone(), from, what, list([atom("monitor")])]);
-        let payload = list([id, atom("Elixir.Trial"), atom(function), Term::List(args)]);
+        let payload = list([id, atom(module), atom(function), Term::List(args)]);
         message(&control, Some(&payload))
     }
 
@@ -88,6 +107,18 @@ impl Raw {
         let call = self.call(1, "echo", vec![atom("heard_and_served")]);
         self.frame(&call).await.unwrap();
         self.hears(b"heard_and_served").await;
+    }
+
+    /// The next frame that has content.
+    pub async fn next(&mut self) -> Vec<u8> {
+        loop {
+            let length = self.stream.read_u32().await.expect("the connection holds");
+            let mut frame = vec![0; usize::try_from(length).unwrap()];
+            self.stream.read_exact(&mut frame).await.expect("the connection holds");
+            if !frame.is_empty() {
+                return frame;
+            }
+        }
     }
 
     /// Waits for a spawn reply that says `system_limit`.
