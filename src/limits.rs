@@ -123,6 +123,9 @@ pub const BONDS: usize = 200_000;
 /// Messages that a suspended server keeps (`sys:suspend`): it is suspended by hand, for moments.
 pub const SUSPENDED_MESSAGES: usize = 1_000;
 
+/// Bytes of them: calls of Mission Control have a few hundred.
+pub const SUSPENDED_BYTES: usize = 8 * 1024 * 1024;
+
 // ---- connections ----------------------------------------------------------------------------------------------------
 
 /// Handshakes at once that wait for a name, and as many that sent one: strangers hold a socket and a few kilobytes each,

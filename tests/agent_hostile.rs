@@ -239,6 +239,69 @@ async fn frames_that_grow_as_they_are_decoded_are_decoded_one_after_another() {
     outpost.took_no_more_than(limits::TERM_MEMORY_BYTES + PEERS * payload.len()).await;
 }
 
+/// A message to a registered process.
+fn letter(peer: &Raw, name: &'static str, content: &Term) -> Vec<u8> {
+    let control = tuple([Term::Int(6), peer.pid().into(), atom(""), atom(name)]);
+    framed(&message(&control, Some(content)))
+}
+
+/// A system message to the server of the applications' state.
+async fn say_to_server(peer: &mut Raw, request: &'static str) {
+    let from = tuple([peer.pid().into(), peer.reference(0).into()]);
+    let say = letter(peer, "Elixir.Otturnaut.AppState", &tuple([atom("system"), from, atom(request)]));
+    peer.stream.write_all(&say).await.unwrap();
+}
+
+/// A call of the server of the applications' state for one that it does not know, whose name has so many bytes.
+fn ask_server(peer: &Raw, bytes: usize) -> Vec<u8> {
+    let from = tuple([peer.pid().into(), peer.reference(1).into()]);
+    let request = tuple([atom("get"), Term::Binary(vec![b'x'; bytes].into())]);
+    letter(peer, "Elixir.Otturnaut.AppState", &tuple([atom("$gen_call"), from, request]))
+}
+
+/// Has a suspended server sent messages of so many bytes by a peer that then knows that they were taken; how many of them
+/// are answered when it goes on.
+async fn kept_of(outpost: &Outpost, count: usize, bytes: usize) -> usize {
+    let mut peer = outpost.peer().await;
+    say_to_server(&mut peer, "suspend").await;
+    let ask = ask_server(&peer, bytes);
+    for _ in 0..count {
+        peer.stream.write_all(&ask).await.unwrap();
+    }
+    outpost.serving(is_answered(&mut peer)).await;
+    say_to_server(&mut peer, "resume").await;
+    // The answer to the last call comes behind all others.
+    let end = peer.call_of(2, ("erlang", "throw"), vec![atom("the_end")]);
+    peer.frame(&end).await.unwrap();
+    let mut answered = 0;
+    let answers = async {
+        loop {
+            let frame = peer.next().await;
+            let says = |word: &[u8]| frame.windows(word.len()).any(|bytes| bytes == word);
+            answered += usize::from(says(b"not_found"));
+            if says(b"the_end") {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, answers).await.expect("the server goes on");
+    answered
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_server_keeps_so_many_messages_and_so_many_bytes_and_tells_once_of_those_it_does_not() {
+    const LARGE: usize = 64 * 1024;
+    const WARNING: &str = "it is suspended too long: messages are dropped";
+    let outpost = Outpost::start(60).await;
+    let kept = kept_of(&outpost, 1_000, LARGE).await;
+    assert_eq!(kept, limits::SUSPENDED_BYTES / (LARGE + 100), "{LARGE} bytes each");
+    assert_eq!(outpost.agent.log().matches(WARNING).count(), 1);
+    assert_eq!(kept_of(&outpost, 2 * limits::SUSPENDED_MESSAGES, 10).await, limits::SUSPENDED_MESSAGES);
+    assert_eq!(outpost.agent.log().matches(WARNING).count(), 2);
+    assert_eq!(kept_of(&outpost, 10, 10).await, 10);
+    outpost.took_no_more_than(limits::SUSPENDED_BYTES).await;
+}
+
 /// A command of the agent.
 struct Running(u32);
 

@@ -71,7 +71,7 @@ pub(super) fn receive(to: &Mailbox<'_>, process: &Arc<ServerProcess>, message: T
         return take(to, process, &message);
     }
     // It may have been resumed in between.
-    if let Some((_, message)) = process.keep((to.link.clone(), message)) {
+    if let Some(message) = process.keep(to.link, message) {
         take(to, process, &message);
     }
 }

@@ -1,13 +1,16 @@
 //! System messages to registered servers: what `sys` asks of any OTP process (stdlib, `sys`).
 
+use std::sync::Arc;
+
 use super::call::{From, reply, take};
 use super::dispatch::Mailbox;
+use super::link::Link;
 use super::processes::ServerProcess;
 use super::{Node, pair};
 use crate::term::{Atom, Pid, Term, atom, charlist, list, tuple};
 
 /// A system message.
-pub(super) fn receive(to: &Mailbox<'_>, process: &ServerProcess, (from, request): (&From, &Term)) {
+pub(super) fn receive(to: &Mailbox<'_>, process: &Arc<ServerProcess>, (from, request): (&From, &Term)) {
     let ended = match request.as_tuple() {
         Some([verb, reason]) if verb.is_atom("terminate") => Some(reason),
         _ => None,
@@ -31,14 +34,40 @@ pub(super) fn receive(to: &Mailbox<'_>, process: &ServerProcess, (from, request)
     }
     reply(to, from, &answer);
     if request.is_atom("resume") {
-        for (link, message) in process.resume() {
-            take(&Mailbox { node: to.node, link: &link, pid: to.pid.clone(), token: None }, process, &message);
-            link.queue.flush();
-        }
+        catch_up(to, process);
     }
     if let Some(reason) = ended {
         to.node.server_ended(&to.pid, reason);
     }
+}
+
+/// Does what came while the server was suspended; what came over a link whose replies pile up, when they do not any more.
+fn catch_up(to: &Mailbox<'_>, process: &Arc<ServerProcess>) {
+    let (node, pid, server) = (to.node.clone(), to.pid.clone(), process.clone());
+    let take_up = move |(link, message): (Arc<Link>, Term)| {
+        take(&Mailbox { node: &node, link: &link, pid: pid.clone(), token: None }, &server, &message);
+        link.queue.flush();
+    };
+    let mut later = Vec::new();
+    for letter in process.resume() {
+        match letter.open() {
+            Some((link, _)) if link.queue.is_crowded() => later.push(letter),
+            Some(opened) => take_up(opened),
+            None => {}
+        }
+    }
+    if later.is_empty() {
+        return;
+    }
+    to.node.spawn(("gen_server", "loop", 7), |_| async move {
+        for letter in later {
+            if let Some(opened) = letter.open() {
+                opened.0.queue.uncrowded().await;
+                take_up(opened);
+            }
+        }
+        atom("normal")
+    });
 }
 
 /// Debug options of `sys`: there is nothing to be traced or logged here; statistics count messages.

@@ -1,8 +1,9 @@
 //! What a process is, and what it is told.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +11,7 @@ use crate::limits;
 use crate::node::GenServer;
 use crate::node::link::Link;
 use crate::term::elixir::date_and_time;
-use crate::term::{Term, atom, keyword, tuple};
+use crate::term::{Term, atom, codec, keyword, tuple};
 
 /// What a process is.
 #[derive(Clone)]
@@ -55,13 +56,48 @@ impl Kill {
     }
 }
 
-/// A message, and the link that it came over.
-pub(in crate::node) type Letter = (Arc<Link>, Term);
+/// A message that waits, and the link that it came over. It is encoded: so it takes what it is long, and holds on to nothing
+/// that came with it.
+pub(in crate::node) struct Letter {
+    link: Weak<Link>,
+    message: Bytes,
+}
+
+impl Letter {
+    /// The message, if its link is still there.
+    pub(in crate::node) fn open(&self) -> Option<(Arc<Link>, Term)> {
+        Some((self.link.upgrade()?, codec::decode(&self.message).ok()?))
+    }
+}
+
+/// What a suspended server keeps.
+#[derive(Default)]
+struct Kept {
+    letters: VecDeque<Letter>,
+    bytes: usize,
+    /// There was no room for some.
+    dropped: bool,
+}
+
+impl Kept {
+    fn put(&mut self, link: &Arc<Link>, message: &Term) -> bool {
+        let mut encoded = Vec::new();
+        // What was decoded can be encoded.
+        let room = codec::encode(message, &mut encoded).is_ok()
+            && self.letters.len() < limits::SUSPENDED_MESSAGES
+            && self.bytes + encoded.len() <= limits::SUSPENDED_BYTES;
+        if room {
+            self.bytes += encoded.len();
+            self.letters.push_back(Letter { link: Arc::downgrade(link), message: encoded.into() });
+        }
+        room
+    }
+}
 
 /// A registered server as a process: it may be suspended (`sys:suspend`), and keeps its messages then.
 pub(in crate::node) struct ServerProcess {
     pub(in crate::node) server: Arc<dyn GenServer>,
-    kept: Mutex<Option<VecDeque<Letter>>>,
+    kept: Mutex<Option<Kept>>,
     counted: Mutex<Option<Counted>>,
 }
 
@@ -106,7 +142,7 @@ impl ServerProcess {
         ]))
     }
 
-    fn kept(&self) -> MutexGuard<'_, Option<VecDeque<Letter>>> {
+    fn kept(&self) -> MutexGuard<'_, Option<Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -116,7 +152,7 @@ impl ServerProcess {
 
     /// Messages that wait for the server to be resumed.
     pub(in crate::node) fn waiting(&self) -> usize {
-        self.kept().as_ref().map_or(0, VecDeque::len)
+        self.kept().as_ref().map_or(0, |kept| kept.letters.len())
     }
 
     pub(in crate::node) fn suspend(&self) {
@@ -125,21 +161,16 @@ impl ServerProcess {
 
     /// Goes on; gives the messages that came meanwhile.
     pub(in crate::node) fn resume(&self) -> VecDeque<Letter> {
-        self.kept().take().unwrap_or_default()
+        self.kept().take().unwrap_or_default().letters
     }
 
-    /// Keeps a message of a suspended server; gives it back if the server is not, or keeps too many.
-    pub(in crate::node) fn keep(&self, letter: Letter) -> Option<Letter> {
-        match self.kept().as_mut() {
-            Some(kept) => {
-                if kept.len() < limits::SUSPENDED_MESSAGES {
-                    kept.push_back(letter);
-                } else {
-                    tracing::warn!(server = self.server.module(), "it is suspended too long: a message was dropped");
-                }
-                None
-            }
-            None => Some(letter),
+    /// Keeps a message of a suspended server, if there is room; gives it back if the server is not suspended.
+    pub(in crate::node) fn keep(&self, link: &Arc<Link>, message: Term) -> Option<Term> {
+        let mut kept = self.kept();
+        let Some(kept) = kept.as_mut() else { return Some(message) };
+        if !kept.put(link, &message) && !std::mem::replace(&mut kept.dropped, true) {
+            tracing::warn!(server = self.server.module(), "it is suspended too long: messages are dropped");
         }
+        None
     }
 }
