@@ -10,7 +10,7 @@ use crate::apps::{AppState, PortManager};
 use crate::build::{Build, Git};
 use crate::config::Config;
 use crate::deploy::{Engine, EngineSettings};
-use crate::host::{self, Host, HostSettings, ProxySettings};
+use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings};
 use crate::limits;
 use crate::node::{Node, Settings};
 use crate::shutdown::Shutdown;
@@ -22,7 +22,7 @@ use crate::shutdown::Shutdown;
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     host::install_crypto();
     let tasks = TaskTracker::new();
-    let host = Host::real(host_settings(&config)).context("cannot use this machine")?;
+    let host = Host::real(host_settings(&config, OpenFiles::raise())).context("cannot use this machine")?;
     let state = AppState::default();
     let ports = PortManager::new(config.port_range.clone(), host.network.clone());
     tasks.spawn(look_around(host.clone(), config.container_socket.clone()));
@@ -92,7 +92,7 @@ async fn end(engine: &Engine, node: &Node, tasks: &TaskTracker) {
     }
 }
 
-fn host_settings(config: &Config) -> HostSettings {
+fn host_settings(config: &Config, open_files: OpenFiles) -> HostSettings {
     HostSettings {
         container_socket: config.container_socket.clone(),
         data_dir: config.data_dir.clone(),
@@ -102,6 +102,7 @@ fn host_settings(config: &Config) -> HostSettings {
             https_port: config.https_port,
             disable_auto_https: !config.auto_https,
         },
+        open_files: Some(open_files),
     }
 }
 

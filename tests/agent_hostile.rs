@@ -26,7 +26,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Outpost {
     agent: Agent,
     dist_port: u16,
-    epmd_port: u16,
     /// Its resident memory once it has served a peer, in KiB.
     before: u64,
 }
@@ -38,7 +37,7 @@ impl Outpost {
         let agent = Agent::start_ticking(tick_time, epmd_port, dist_port).await;
         is_answered(&mut Raw::connect(dist_port).await).await;
         let before = agent.resident();
-        Self { agent, dist_port, epmd_port, before }
+        Self { agent, dist_port, before }
     }
 
     async fn peer(&self) -> Raw {

@@ -14,7 +14,7 @@ fn shell(script: &str) -> Command {
 }
 
 async fn run(command: Command) -> CommandResult {
-    SystemProcesses.run(command, None).await
+    SystemProcesses::default().run(command, None).await
 }
 
 /// A number of seconds that no other test's `sleep` has: it tells this test's processes from all others.
@@ -118,7 +118,8 @@ async fn every_line_comes_in_order_with_its_stream() {
         }
         (next - 1, problems)
     };
-    let (result, counted) = tokio::join!(SystemProcesses.run(command, Some(lines)), count);
+    let processes = SystemProcesses::default();
+    let (result, counted) = tokio::join!(processes.run(command, Some(lines)), count);
     assert_eq!((result.end, counted), (CommandEnd::Exited(0), (200_000, 1)));
 }
 
@@ -127,13 +128,13 @@ async fn a_receiver_that_does_not_read_stops_the_command_and_one_that_is_gone_do
     let (lines, received) = mpsc::channel::<Batch>(1);
     let mut endless = shell("yes");
     endless.timeout = Some(Duration::from_millis(500));
-    let result = SystemProcesses.run(endless, Some(lines)).await;
+    let result = SystemProcesses::default().run(endless, Some(lines)).await;
     // What pipe, channel and one read hold, and no more: a reader would have got hundreds of megabytes.
     assert_eq!(result.end, CommandEnd::TimedOut);
     assert!(result.output.len() < 300_000, "{} bytes", result.output.len());
     drop(received);
     let (lines, received) = mpsc::channel::<Batch>(1);
     drop(received);
-    let result = SystemProcesses.run(shell("seq 1 100000"), Some(lines)).await;
+    let result = SystemProcesses::default().run(shell("seq 1 100000"), Some(lines)).await;
     assert_eq!(result.end, CommandEnd::Exited(0));
 }

@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use otturnaut::limits;
+use otturnaut::term::{binary, list};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use support::agent::{Agent, eventually};
 use support::raw::{Raw, hello};
@@ -202,4 +203,21 @@ async fn without_file_descriptors_it_waits_and_serves_again_when_there_are_some(
     drop(strangers);
     drop(Raw::connect(dist_port).await);
     assert_eq!(agent.log().matches("cannot accept connections").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_have_the_limit_of_open_files_that_the_agent_was_started_with() {
+    let (epmd_port, dist_port) = (free_port(), free_port());
+    let agent = Agent::start_with_files("-Sn 64", epmd_port, dist_port).await;
+    let mut peer = Raw::connect(dist_port).await;
+    // They get it as soon as they run.
+    let script = "until [ \"$(ulimit -Sn)\" = 64 ]; do sleep 0.01; done; echo limited_to_$(ulimit -Sn)";
+    let args = vec![binary("sh"), list(["-c", script].map(binary))];
+    let call = peer.call_of(1, ("Elixir.Otturnaut.Command", "run"), args);
+    peer.frame(&call).await.unwrap();
+    peer.hears(b"limited_to_64").await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", agent.pid())).unwrap();
+    let own = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let [soft, hard] = [3, 4].map(|at| own.split_whitespace().nth(at));
+    assert!(soft == hard && soft != Some("64"), "{own}");
 }

@@ -1,7 +1,5 @@
 //! `otturnaut start`: the agent in the foreground.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
-
 use super::ExitCode;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
@@ -52,20 +50,10 @@ pub(super) fn run() -> ExitCode {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    raise_open_files();
     let shutdown = Shutdown::default();
     tokio::select! {
         result = agent::run(config, shutdown.clone()) => result,
         signals = shutdown.on_signals() => Ok(signals?),
-    }
-}
-
-/// Lets this program have as many open files as the system allows it: the usual 1,024 are fewer than its connections may be.
-fn raise_open_files() {
-    let mut files = getrlimit(Resource::Nofile);
-    files.current = files.maximum;
-    if let Err(e) = setrlimit(Resource::Nofile, files) {
-        tracing::warn!("the limit of open files stays as it is: {e}");
     }
 }
 

@@ -7,7 +7,7 @@ use super::caddy::Caddys;
 use super::docker::Engines;
 use super::files::DataFiles;
 use super::network::SystemNetwork;
-use super::process::SystemProcesses;
+use super::process::{OpenFiles, SystemProcesses};
 use super::{Host, ProxySettings};
 
 /// What of the machine is configured.
@@ -19,6 +19,8 @@ pub struct HostSettings {
     pub data_dir: PathBuf,
     /// Caddy when a call names no other.
     pub proxy: ProxySettings,
+    /// The limit that commands get back, if this program raised its own.
+    pub open_files: Option<OpenFiles>,
 }
 
 /// Chooses the implementation of TLS for the whole process; more than once changes nothing.
@@ -36,7 +38,7 @@ impl Host {
         Ok(Self {
             runtimes: Arc::new(Engines::new(settings.container_socket)),
             proxies: Arc::new(Caddys::new(settings.proxy)?),
-            processes: Arc::new(SystemProcesses),
+            processes: Arc::new(SystemProcesses { open_files: settings.open_files }),
             network: Arc::new(SystemNetwork::new()?),
             files: Arc::new(DataFiles::new(&settings.data_dir)),
         })

@@ -1,6 +1,7 @@
 //! Commands of the host, each in a process group of its own.
 
 mod lines;
+mod open_files;
 mod output;
 
 use std::io;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use self::lines::Lines;
+pub use self::open_files::OpenFiles;
 use self::output::Kept;
 use super::command::{Batch, Command, CommandEnd, CommandError, CommandResult, Processes, Stream};
 use crate::limits;
@@ -28,17 +30,20 @@ const SECRETS: [&str; 2] = ["RELEASE_COOKIE", "RELEASE_COOKIE_FILE"];
 const READ_BYTES: usize = 32 * 1024;
 
 /// Runs commands of this machine.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SystemProcesses;
+#[derive(Debug, Clone, Default)]
+pub struct SystemProcesses {
+    /// What commands get back, if this program raised its own limit.
+    pub open_files: Option<OpenFiles>,
+}
 
 #[async_trait]
 impl Processes for SystemProcesses {
     async fn run(&self, command: Command, lines: Option<mpsc::Sender<Batch>>) -> CommandResult {
         let started = Instant::now();
         let mut kept = Kept::default();
-        let timeout = command.timeout;
+        let (timeout, open_files) = (command.timeout, self.open_files.clone());
         // To start one takes milliseconds, in which the thread does nothing else.
-        let child = tokio::task::spawn_blocking(move || start(&command)).await;
+        let child = tokio::task::spawn_blocking(move || start(&command, open_files.as_ref())).await;
         let end = match child {
             Ok(Ok(child)) => Run { child, lines, kept: &mut kept }.until_end(timeout).await,
             Ok(Err(end)) => end,
@@ -48,7 +53,7 @@ impl Processes for SystemProcesses {
     }
 }
 
-fn start(command: &Command) -> Result<Group, CommandEnd> {
+fn start(command: &Command, open_files: Option<&OpenFiles>) -> Result<Group, CommandEnd> {
     if let Some(dir) = command.working_dir.as_ref().filter(|dir| !dir.is_dir()) {
         return Err(failed(command, &format!("there is no directory {}", dir.display())));
     }
@@ -64,12 +69,13 @@ fn start(command: &Command) -> Result<Group, CommandEnd> {
     }
     builder.process_group(0).kill_on_drop(true);
     match builder.spawn() {
-        Ok(mut child) => Ok(Group {
-            id: child.id().and_then(|id| Pid::from_raw(id.cast_signed())),
-            stdout: child.stdout.take(),
-            stderr: child.stderr.take(),
-            child,
-        }),
+        Ok(mut child) => {
+            let id = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+            if let (Some(id), Some(open_files)) = (id, open_files) {
+                open_files.give(id);
+            }
+            Ok(Group { id, stdout: child.stdout.take(), stderr: child.stderr.take(), child })
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(CommandEnd::NotFound),
         Err(e) => Err(failed(command, &e.to_string())),
     }
