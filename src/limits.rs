@@ -108,6 +108,12 @@ pub const INCOMING_BYTES: usize = 256 * 1024 * 1024;
 /// How long a large frame may take to come, and how long one waits for room: 64 MiB over a line of 2 Mbit/s.
 pub const LARGE_FRAME: Duration = Duration::from_mins(5);
 
+/// Lines that are logged in [`REMARKS_TIME`] of things that a peer may do as often as it likes: enough to see what happens.
+pub const REMARKS: usize = 100;
+
+/// The time for those.
+pub const REMARKS_TIME: Duration = Duration::from_mins(1);
+
 // ---- processes ------------------------------------------------------------------------------------------------------
 
 /// Calls and runners that run at once: each is a task with a few KiB of its own.

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use otturnaut::limits;
-use otturnaut::term::{Term, atom, binary, list, map, tuple};
+use otturnaut::term::{Term, atom, binary, budget, list, map, tuple};
 use support::agent::{Agent, eventually};
 use support::free_port;
 use support::raw::{Raw, message};
@@ -299,6 +299,32 @@ async fn a_suspended_server_keeps_so_many_messages_and_so_many_bytes_and_tells_o
     assert_eq!(outpost.agent.log().matches(WARNING).count(), 2);
     assert_eq!(kept_of(&outpost, 10, 10).await, 10);
     outpost.took_no_more_than(limits::SUSPENDED_BYTES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_peer_does_again_and_again_does_not_fill_the_log() {
+    const EACH: usize = 2_000;
+    let outpost = Outpost::start(60).await;
+    let mut peer = outpost.peer().await;
+    let from = tuple([peer.pid().into(), peer.reference(1).into()]);
+    let unknown = framed(&message(&tuple([Term::Int(99)]), None));
+    let wrong_call = tuple([atom("$gen_call"), from, atom("no_such_request")]);
+    let ends_server = letter(&peer, "Elixir.Otturnaut.AppState", &wrong_call);
+    let deepest = (0..budget::MAX_DEPTH - 1).fold(Term::NIL, |inner, _| list([inner]));
+    let too_deep = letter(&peer, "rex", &list([list([deepest])]));
+    let flood = [unknown, too_deep, ends_server].concat();
+    let flooding = async {
+        for _ in 0..EACH {
+            peer.stream.write_all(&flood).await.unwrap();
+        }
+        is_answered(&mut peer).await;
+    };
+    outpost.serving(flooding).await;
+    let log = outpost.agent.log();
+    for said in ["an unknown control message was ignored", "a message was dropped", "was started anew"] {
+        assert!(log.contains(said), "{said} is not in\n{log}");
+    }
+    assert!(log.lines().count() < limits::REMARKS + 50, "{log}");
 }
 
 /// A command of the agent.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use otturnaut::limits;
 use otturnaut::node::Node;
-use otturnaut::term::{Term, atom, binary, list, tuple};
+use otturnaut::term::{Atom, Pid, Reference, Term, atom, binary, list, tuple};
 use rand::{RngExt, SeedableRng};
 use support::raw::{Raw, message};
 use support::{Beam, free_port, settings, start};
@@ -36,6 +36,18 @@ async fn serves(node: &Node, epmd_port: u16) {
     Beam::new(epmd_port).run(node.name(), script).await;
 }
 
+/// A pid of some node.
+fn a_pid() -> Term {
+    Pid { node: Atom::from_static("some@host"), id: 1, serial: 0, creation: 1 }.into()
+}
+
+/// The control tuple of a request to spawn `erlang:self/0` under a group leader.
+fn spawn_request(leader: Term) -> Term {
+    let id = Reference::new(Atom::from_static("some@host"), 1, &[1, 2, 3]).unwrap();
+    let what = tuple([atom("erlang"), atom("self"), Term::Int(0)]);
+    tuple([Term::Int(29), id.into(), a_pid(), leader, what, list([])])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bombs_and_garbage_cost_their_sender_its_connection() {
     let (node, epmd_port, dist_port) = node().await;
@@ -60,6 +72,8 @@ async fn bombs_and_garbage_cost_their_sender_its_connection() {
         nested(5_000),
         message(&tuple([Term::Int(29), atom("not"), atom("a"), atom("spawn")]), Some(&list([]))),
         message(&tuple([Term::Int(19), Term::Int(1)]), None),
+        message(&tuple([Term::Int(7), binary("no pid"), a_pid()]), None),
+        message(&spawn_request(binary("no pid")), Some(&list([]))),
         message(&atom("no_tuple"), None),
     ];
     for frame in hostile {
@@ -117,6 +131,99 @@ async fn a_flood_of_processes_leaves_room_for_others_and_is_gone_with_its_link()
     serves(&node, epmd_port).await;
     drop(flooders);
     node.shutdown(Duration::from_secs(2)).await;
+}
+
+/// A call by way of `rex`, as C nodes make it.
+fn old_call(raw: &Raw, function: &'static str, args: Vec<Term>) -> Vec<u8> {
+    let control = tuple([Term::Int(6), raw.pid().into(), atom(""), atom("rex")]);
+    let call = [atom("call"), atom("Elixir.Trial"), atom(function), Term::List(args), raw.pid().into()];
+    message(&control, Some(&tuple([raw.pid().into(), tuple(call)])))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_calls_by_rex_leaves_room_for_others_too() {
+    let (node, epmd_port, dist_port) = node().await;
+    let mut raw = Raw::connect(dist_port).await;
+    let call = old_call(&raw, "sleep", vec![Term::Int(600_000)]);
+    for _ in 0..12_000 {
+        raw.frame(&call).await.unwrap();
+    }
+    raw.refused().await;
+    let running = node.process_count();
+    assert_eq!(running, limits::PROCESSES / 2);
+    serves(&node, epmd_port).await;
+    drop(raw);
+    node.shutdown(Duration::from_secs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_of_calls_by_rex_share_the_bounded_memory_too() {
+    let (node, epmd_port, dist_port) = node().await;
+    let mut raw = Raw::connect(dist_port).await;
+    let large = Term::Binary(vec![7; 16 * 1024 * 1024].into());
+    let before = resident_bytes();
+    let call = old_call(&raw, "sleep_with", vec![Term::Int(600_000), large]);
+    for _ in 0..40 {
+        raw.frame(&call).await.unwrap();
+    }
+    raw.refused().await;
+    let held = resident_bytes() - before;
+    assert!(held < limits::ARGUMENT_BYTES, "{held} bytes");
+    serves(&node, epmd_port).await;
+    node.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_signals_to_processes_that_never_lived_are_answered_and_forgotten() {
+    const EACH: u32 = 10_000;
+    let (node, epmd_port, dist_port) = node().await;
+    let mut raw = Raw::connect(dist_port).await;
+    raw.is_served().await;
+    let before = resident_bytes();
+    let (from, rex) = (Term::from(raw.pid()), node.whereis("rex").unwrap());
+    let mut sent = 0;
+    for n in 0..EACH {
+        let reference = Term::from(raw.reference(n));
+        let nobody = Term::from(Pid { id: 1_000_000 + n, ..rex.clone() });
+        let earlier = Term::from(Pid { id: n, creation: 1, ..rex.clone() });
+        let reason = || Some(atom("gone"));
+        let mut burst = Vec::new();
+        for to in [nobody, earlier] {
+            let signals = [
+                (vec![Term::Int(1), from.clone(), to.clone()], None),
+                (vec![Term::Int(4), from.clone(), to.clone()], None),
+                (vec![Term::Int(35), Term::Int(n.into()), from.clone(), to.clone()], None),
+                (vec![Term::Int(7), from.clone(), to.clone()], None),
+                (vec![Term::Int(3), from.clone(), to.clone(), atom("gone")], None),
+                (vec![Term::Int(8), from.clone(), to.clone(), atom("kill")], None),
+                (vec![Term::Int(24), from.clone(), to.clone()], reason()),
+                (vec![Term::Int(26), from.clone(), to.clone()], reason()),
+                (vec![Term::Int(19), from.clone(), to.clone(), reference.clone()], None),
+                (vec![Term::Int(20), from.clone(), to.clone(), reference.clone()], None),
+                (vec![Term::Int(28), from.clone(), to.clone(), reference.clone()], reason()),
+                (vec![Term::Int(22), from.clone(), to], reason()),
+            ];
+            for (control, payload) in signals {
+                let body = message(&Term::Tuple(control), payload.as_ref());
+                burst.extend(u32::try_from(body.len()).unwrap().to_be_bytes());
+                burst.extend(body);
+            }
+        }
+        raw.stream.write_all(&burst).await.unwrap();
+        sent += burst.len();
+        // Nobody who floods reads much.
+        if n % 256 == 0 {
+            let mut answers = vec![0; 1 << 20];
+            while raw.stream.try_read(&mut answers).is_ok_and(|read| read > 0) {}
+        }
+    }
+    raw.is_served().await;
+    let grown = resident_bytes().saturating_sub(before);
+    println!("{sent} bytes of signals, {grown} bytes more");
+    assert!(grown < 16 * 1024 * 1024, "{grown} bytes");
+    assert!(node.whereis("rex") == Some(rex), "nobody was hit");
+    serves(&node, epmd_port).await;
+    node.shutdown(Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,6 +291,32 @@ async fn a_million_monitors_cost_their_sender_its_connection_and_are_forgotten_w
     serves(&node, epmd_port).await;
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < limits::BONDS * 1024, "{grown} bytes");
+    node.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_a_process_is_told_once_an_answer() {
+    let (node, epmd_port, dist_port) = node().await;
+    let mut raw = Raw::connect(dist_port).await;
+    for n in 0..1_000 {
+        let monitor = tuple([Term::Int(19), raw.pid().into(), atom("rex"), raw.reference(n).into()]);
+        raw.frame(&message(&monitor, None)).await.unwrap();
+    }
+    let before = resident_bytes();
+    // Each item of a thousand pids, a thousand times.
+    let rex = Term::from(node.whereis("rex").unwrap());
+    for (function, args) in [
+        ("process_info", vec![rex, Term::List(vec![atom("monitored_by"); 1_000])]),
+        ("memory", vec![Term::List(vec![atom("total"); 1_000])]),
+        ("nodes", vec![Term::List(vec![atom("known"); 1_000])]),
+    ] {
+        let call = raw.call_of(1, ("erlang", function), args);
+        raw.frame(&call).await.unwrap();
+        raw.hears(b"badarg").await;
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 16 * 1024 * 1024, "{grown} bytes");
+    serves(&node, epmd_port).await;
     node.shutdown(Duration::from_secs(1)).await;
 }
 

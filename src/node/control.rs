@@ -58,7 +58,7 @@ impl Target {
 pub(super) struct SpawnRequest {
     pub(super) id: Reference,
     pub(super) from: Pid,
-    pub(super) group_leader: Term,
+    pub(super) group_leader: Pid,
     pub(super) module: Atom,
     pub(super) function: Atom,
     pub(super) arity: usize,
@@ -125,7 +125,7 @@ pub(super) enum Incoming {
     },
     /// Another group leader.
     Lead {
-        leader: Term,
+        leader: Pid,
         of: Pid,
     },
     /// Known, and nothing to be done for it here.
@@ -208,7 +208,7 @@ fn common_target(control: &mut Decoder<'_>) -> Option<Target> {
 
 fn common_spawn(control: &mut Decoder<'_>) -> Option<SpawnRequest> {
     let (id, from) = (control.reference().ok()?, control.pid().ok()?);
-    let group_leader = control.term().ok()?;
+    let group_leader = control.pid().ok()?;
     let 3 = control.tuple().ok()? else { return None };
     let (module, function, arity) = (control.atom().ok()?, control.atom().ok()?, control.int().ok()?);
     let Term::List(options) = control.term().ok()? else { return None };
@@ -295,7 +295,7 @@ fn read_message(op: i64, parts: &[Term], payload: Option<Term>) -> Read {
         op::SPAWN_REQUEST | op::SPAWN_REQUEST_TT => {
             Incoming::Spawn(Box::new(read_spawn(parts)?)).with_payload(payload?, 0).ok()?
         }
-        op::GROUP_LEADER => Incoming::Lead { leader: parts.first()?.clone(), of: pid(1)? },
+        op::GROUP_LEADER => Incoming::Lead { leader: pid(0)?, of: pid(1)? },
         // Nothing of this node has an alias, spawns elsewhere or asked for an unlink.
         op::ALIAS_SEND | op::ALIAS_SEND_TT | op::SPAWN_REPLY | op::SPAWN_REPLY_TT | op::UNLINK_ID_ACK => {
             Incoming::Nothing
@@ -311,12 +311,12 @@ fn is_known(op: i64) -> bool {
 
 /// A request to spawn without its arguments.
 fn read_spawn(parts: &[Term]) -> Option<SpawnRequest> {
-    let [Term::Ref(id), Term::Pid(from), group_leader, what, options, ..] = parts else { return None };
+    let [Term::Ref(id), Term::Pid(from), Term::Pid(group_leader), what, options, ..] = parts else { return None };
     let [Term::Atom(module), Term::Atom(function), Term::Int(arity)] = what.as_tuple()? else { return None };
     Some(SpawnRequest {
         id: (**id).clone(),
         from: (**from).clone(),
-        group_leader: group_leader.clone(),
+        group_leader: (**group_leader).clone(),
         module: module.clone(),
         function: function.clone(),
         arity: usize::try_from(*arity).ok()?,

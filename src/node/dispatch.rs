@@ -6,7 +6,7 @@ use super::call::From;
 use super::control::{Incoming, Target};
 use super::link::{Link, Receiver};
 use super::processes::Kind;
-use super::{Node, call, exits, rex, rpc};
+use super::{Node, call, exits, remarks, rex, rpc};
 use crate::term::{Pid, Term};
 
 impl Receiver for Node {
@@ -16,12 +16,14 @@ impl Receiver for Node {
             Incoming::Send { to, message, token } => self.deliver(link, &Target::Pid(to), (message, token)),
             Incoming::SendNamed { name, message, token } => self.deliver(link, &Target::Name(name), (message, token)),
             Incoming::TooMuch { request, why } => {
-                tracing::warn!(peer = %link.peer, "a message was dropped: {why}");
+                remarks::say(|| tracing::warn!(peer = %link.peer, "a message was dropped: {why}"));
                 if let Some(request) = request {
                     rpc::refuse(link, &request, "system_limit");
                 }
             }
-            Incoming::Unknown(op) => tracing::info!(peer = %link.peer, op, "an unknown control message was ignored"),
+            Incoming::Unknown(op) => {
+                remarks::say(|| tracing::info!(peer = %link.peer, op, "an unknown control message was ignored"));
+            }
             Incoming::Nothing => {}
             signal => exits::receive(self, link, signal),
         }

@@ -3,7 +3,7 @@
 use super::control::{self, Incoming, Target};
 use super::link::Link;
 use super::processes::{Bound, Kind, Linked, Mourners, Watcher};
-use super::{Node, rpc};
+use super::{Node, remarks, rpc};
 use crate::term::{Inspect, Pid, Term, atom};
 
 /// What an exit signal comes from.
@@ -30,7 +30,8 @@ impl Node {
             _ => None,
         };
         let Some(mourners) = self.0.processes.replace(pid) else { return };
-        tracing::warn!("a registered server ended and was started anew: {}", Inspect::short(reason, 200));
+        let why = || Inspect::short(reason, 200);
+        remarks::say(|| tracing::warn!("a registered server ended and was started anew: {}", why()));
         tell(pid, mourners, reason);
         if let Some(process) = process {
             process.server.ended(self, reason);
@@ -127,7 +128,7 @@ pub(super) fn receive(node: &Node, link: &std::sync::Arc<Link>, incoming: Incomi
             node.watch(&Watcher { link: link.clone(), pid: from, reference, target });
         }
         Incoming::Demonitor { target, reference } => node.0.processes.unwatch(link.id, &target, &reference),
-        Incoming::Lead { leader, of } => node.0.processes.lead(&of, leader),
+        Incoming::Lead { leader, of } => node.0.processes.lead(&of, leader.into()),
         Incoming::Down { reference, reason } => node.0.processes.remote_down(&reference, reason),
         _ => {}
     }

@@ -38,6 +38,7 @@ mod processes;
 pub mod properties;
 mod queue;
 mod raise;
+mod remarks;
 mod rex;
 mod rpc;
 mod seats;
@@ -306,7 +307,7 @@ impl Node {
         let mut burst = Burst::new(from, to);
         for message in &messages {
             if let Err(e) = burst.push(message) {
-                tracing::warn!(to = %to.node, "a message was left out: {e}");
+                remarks::say(|| tracing::warn!(to = %to.node, "a message was left out: {e}"));
             }
         }
         self.send_burst(burst).await
@@ -326,7 +327,7 @@ impl Node {
         // As between all nodes: what goes to one that is not there is lost.
         let Ok(link) = self.reach(node).await else { return };
         if let Err(e) = link.send_now(control, Some(payload)) {
-            tracing::warn!(to = %node, "a message was left out: {e}");
+            remarks::say(|| tracing::warn!(to = %node, "a message was left out: {e}"));
         }
     }
 

@@ -7,9 +7,10 @@ use super::call::{self, From};
 use super::control::{self, Target};
 use super::dispatch::Mailbox;
 use super::link::Link;
+use super::processes::{Kill, Kind, Process};
 use super::rpc::{self, Call, exit_reason, named_call};
 use super::{Body, CallResult, Context, Node, Raise, pair};
-use crate::term::{Pid, Term, atom, list, tuple};
+use crate::term::{Atom, Pid, Term, atom, budget, codec, list, tuple};
 
 /// How an answer goes back.
 enum Reply {
@@ -75,6 +76,7 @@ fn receive_pair(to: &Mailbox<'_>, parts: &[Term]) {
 fn request_call(request: &Term) -> Option<(Call, Term)> {
     let [verb, module, function, args, group_leader] = request.as_tuple()? else { return None };
     let known = matches!(verb.as_atom(), Some("call" | "block_call" | "cast"));
+    let known = known && matches!(group_leader, Term::Pid(_) | Term::Atom(_));
     let call = named_call(module.clone(), function.clone(), args.clone()).filter(|_| known)?;
     Some((call, group_leader.clone()))
 }
@@ -94,18 +96,34 @@ fn run(to: &Mailbox<'_>, call: Call, (caller, group_leader): (Pid, Term), reply:
             answer(&Way { node, link: to.link, rex: &to.pid }, &reply, value(result, &call));
         }
         Body::Waiting(body) => {
-            let (node, link, rex) = (node.clone(), to.link.clone(), to.pid.clone());
-            let context = context(rex.clone());
-            to.node.spawn(("rpc", "call", 4), move |this| async move {
-                let context = Context { this, ..context };
-                let args = call.args.clone();
+            let kill = Arc::new(Kill::default());
+            let initial_call = (Atom::from_static("rpc"), Atom::from_static("call"), 4);
+            let mut process = Process::new(node.0.processes.new_pid(), Kind::Task(kill.clone()), initial_call);
+            process.account = (Some(to.link.id), memory(&call.args));
+            let this = process.pid.clone();
+            if node.0.processes.insert(process, None, None).is_err() {
+                let full = Err(Raise::error(atom("system_limit")));
+                return answer(&Way { node, link: to.link, rex: &to.pid }, &reply, value(full, &call));
+            }
+            let (context, args) = (context(this.clone()), call.args.clone());
+            let (of, link, rex) = (node.clone(), to.link.clone(), to.pid.clone());
+            node.run(this, kill, async move {
                 let result = body(context, args).await;
-                answer(&Way { node: &node, link: &link, rex: &rex }, &reply, value(result, &call));
+                answer(&Way { node: &of, link: &link, rex: &rex }, &reply, value(result, &call));
                 link.queue.flush();
                 atom("normal")
             });
         }
     }
+}
+
+/// Bytes of memory that arguments take.
+fn memory(args: &[Term]) -> usize {
+    let mut encoded = Vec::new();
+    let measured = codec::encode(&Term::List(args.to_vec()), &mut encoded)
+        .ok()
+        .and_then(|()| budget::measure(&encoded, usize::MAX).ok());
+    measured.map_or(usize::MAX, |size| size.memory)
 }
 
 /// The value of a call, or `{badrpc, {'EXIT', Reason}}`; a thrown value is a value.

@@ -14,7 +14,7 @@ use super::function::WaitingBody;
 use super::link::Link;
 use super::outgoing::Frames;
 use super::processes::{Kill, Kind, Linked, Process, Watcher};
-use super::{Body, CallResult, Context, Node, Raise, pair};
+use super::{Body, CallResult, Context, Node, Raise, pair, remarks};
 use crate::term::codec::Encoder;
 use crate::term::{Atom, Inspect, Pid, Term, atom, binary, elixir, list, map, tuple};
 
@@ -50,7 +50,7 @@ pub(super) fn spawn(node: &Node, link: &Arc<Link>, mut request: SpawnRequest) {
         node: node.clone(),
         this: pid.clone(),
         caller: request.from.clone(),
-        group_leader: request.group_leader.clone(),
+        group_leader: request.group_leader.clone().into(),
     };
     let started = Started { node, link, request: &request, flags, pid };
     match node.0.modules.lookup(call.module.as_str(), call.function.as_str(), call.args.len()) {
@@ -174,7 +174,7 @@ impl Started<'_> {
         let kill = Arc::new(Kill::default());
         let initial_call = (call.module.clone(), call.function.clone(), call.args.len());
         let mut process = Process::new(self.pid.clone(), Kind::Task(kill.clone()), initial_call);
-        process.group_leader = self.request.group_leader.clone();
+        process.group_leader = self.request.group_leader.clone().into();
         process.account = (Some(self.link.id), self.request.memory);
         let watcher = self.flags.monitor.then(|| self.watcher());
         if self.node.0.processes.insert(process, watcher, self.linked()).is_err() {
@@ -292,7 +292,7 @@ fn send_answer(link: &Link, control: &Encoder, reason: &Term, answer: &Answer) {
 /// Sends a signal with its reason; a reason that cannot be sent is replaced by a text that says so.
 pub(super) fn send_or_say(link: &Link, control: &Encoder, reason: &Term) {
     if let Err(e) = link.send(control, Some(reason)) {
-        tracing::warn!(peer = %link.peer, "a reason cannot be sent: {e}");
+        remarks::say(|| tracing::warn!(peer = %link.peer, "a reason cannot be sent: {e}"));
         let said = pair(atom("badarg"), binary(Inspect::short(reason, 200)));
         // A tuple of an atom and a text can be sent; the control is pids and references.
         link.send(control, Some(&said)).unwrap_or_default();

@@ -129,9 +129,11 @@ impl Raw {
     /// Waits until these bytes came.
     pub async fn hears(&mut self, wanted: &[u8]) {
         let mut said = Vec::new();
+        let mut more = vec![0; 65_536];
         let heard = async {
             while !said.windows(wanted.len()).any(|bytes| bytes == wanted) {
-                let mut more = vec![0; 65_536];
+                // They may be cut in two.
+                said.drain(..said.len().saturating_sub(wanted.len()));
                 let read = self.stream.read(&mut more).await.unwrap();
                 assert!(read > 0, "the node closed the connection");
                 said.extend_from_slice(&more[..read]);

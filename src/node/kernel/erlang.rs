@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 
-use super::{answer, atom_text, badarg, code, reader};
+use super::{answer, atom_text, badarg, code, distinct, reader};
 use crate::node::control::{self, Target};
 use crate::node::{CallResult, Context, Module, Raise};
 use crate::term::elixir::date_and_time;
@@ -94,7 +94,7 @@ fn nodes(context: &Context, args: &[Term]) -> CallResult {
         [] => Ok(list([])),
         [Term::List(kinds)] => {
             let mut found: Vec<Term> = Vec::new();
-            for kind in kinds {
+            for kind in distinct(kinds)? {
                 one(kind)?.into_iter().for_each(|node| {
                     if !found.contains(&node) {
                         found.push(node);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{atom_text, badarg, erlang::own_pid};
+use super::{atom_text, badarg, distinct, erlang::own_pid};
 use crate::limits;
 use crate::node::control::Target;
 use crate::node::processes::{Kind, ServerProcess};
@@ -35,7 +35,7 @@ fn memory(_: &Context, args: &[Term]) -> CallResult {
                 Some(name) if total.contains(&name) => Ok(pair(kind.clone(), value(name))),
                 _ => Err(badarg()),
             };
-            Ok(Term::List(kinds.iter().map(one).collect::<Result<_, _>>()?))
+            Ok(Term::List(distinct(kinds)?.iter().map(one).collect::<Result<_, _>>()?))
         }
         Some(kind) => match kind.as_atom() {
             Some(name) if total.contains(&name) => Ok(value(name)),
@@ -136,7 +136,7 @@ fn process_info(context: &Context, args: &[Term]) -> CallResult {
                 (Some("registered_name"), Term::List(_)) => Ok(pair(name.clone(), list([]))),
                 (_, item) => Ok(item),
             };
-            Ok(Term::List(names.iter().map(pick).collect::<Result<_, Raise>>()?))
+            Ok(Term::List(distinct(names)?.iter().map(pick).collect::<Result<_, Raise>>()?))
         }
         Some(name) => one(name.as_atom().ok_or_else(badarg)?),
     }

@@ -39,6 +39,14 @@ fn reader<'a>(args: &'a [Term], at: usize, name: &'static str) -> Result<Reader<
     args.get(at).map(|term| Reader::new(name, term)).ok_or_else(badarg)
 }
 
+/// The names of what is asked for, each once: so the answer is no larger than all that there is.
+fn distinct(asked: &[Term]) -> Result<&[Term], Raise> {
+    const MOST: usize = 64;
+    let names = || asked.iter().take(MOST).map(Term::as_atom);
+    let twice = names().enumerate().any(|(at, name)| names().take(at).any(|before| before == name));
+    if twice || asked.len() > MOST { Err(badarg()) } else { Ok(asked) }
+}
+
 /// The answer of a function that always has one.
 fn answer(value: impl Into<Term>) -> CallResult {
     Ok(value.into())

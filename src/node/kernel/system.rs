@@ -3,7 +3,7 @@
 use super::{answer, badarg};
 use crate::node::processes::ServerProcess;
 use crate::node::{CallResult, Context, Module, Raise, call, pair};
-use crate::term::{Pid, Term, atom, binary, charlist, list, tuple};
+use crate::term::{Inspect, Pid, Term, atom, binary, charlist, list, tuple};
 
 pub(super) fn application() -> Module {
     Module::new("application")
@@ -59,7 +59,7 @@ pub(super) fn elixir() -> Module {
         .immediate("stop", 0..=1, |context, args| {
             if let Some(status) = args.first() {
                 // Any status ends the program; the exit code is that of an orderly end.
-                tracing::info!("asked to end with {status:?}");
+                tracing::info!("asked to end with {}", Inspect::short(status, 200));
             }
             context.node.0.settings.stop.cancel();
             Ok(Term::OK)

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits;
 use crate::node::GenServer;
 use crate::node::link::Link;
+use crate::node::remarks;
 use crate::term::elixir::date_and_time;
 use crate::term::{Term, atom, codec, keyword, tuple};
 
@@ -169,7 +170,8 @@ impl ServerProcess {
         let mut kept = self.kept();
         let Some(kept) = kept.as_mut() else { return Some(message) };
         if !kept.put(link, &message) && !std::mem::replace(&mut kept.dropped, true) {
-            tracing::warn!(server = self.server.module(), "it is suspended too long: messages are dropped");
+            let server = self.server.module();
+            remarks::say(|| tracing::warn!(server, "it is suspended too long: messages are dropped"));
         }
         None
     }
