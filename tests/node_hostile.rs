@@ -10,6 +10,7 @@ use otturnaut::limits;
 use otturnaut::node::Node;
 use otturnaut::term::{Atom, Pid, Reference, Term, atom, binary, list, tuple};
 use rand::{RngExt, SeedableRng};
+use support::agent::eventually;
 use support::raw::{Raw, message};
 use support::{Beam, free_port, settings, start};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -154,6 +155,33 @@ async fn a_flood_of_calls_by_rex_leaves_room_for_others_too() {
     serves(&node, epmd_port).await;
     drop(raw);
     node.shutdown(Duration::from_secs(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_goes_on_holds_nothing_of_the_link_that_it_came_over() {
+    // So large that the allocator keeps none of it.
+    const ANSWER: usize = 40 * 1024 * 1024;
+    const PEERS: usize = 3;
+    let (node, epmd_port, dist_port) = node().await;
+    serves(&node, epmd_port).await;
+    let before = resident_bytes();
+    let mut peers = Vec::new();
+    for _ in 0..PEERS {
+        let mut raw = Raw::connect(dist_port).await;
+        let call = old_call(&raw, "sleep", vec![Term::Int(600_000)]);
+        raw.frame(&call).await.unwrap();
+        let echo = raw.call(1, "echo", vec![Term::Binary(vec![7; ANSWER].into())]);
+        raw.frame(&echo).await.unwrap();
+        peers.push(raw);
+    }
+    // Not one of them reads.
+    let held = || async { resident_bytes() > before + PEERS * ANSWER / 2 };
+    eventually("answers that wait", held).await;
+    drop(peers);
+    let given_back = || async { resident_bytes() < before + ANSWER };
+    eventually("memory to come back", given_back).await;
+    assert_eq!(node.process_count(), PEERS);
+    node.shutdown(Duration::from_secs(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -137,12 +137,14 @@ fn call(to: &Mailbox<'_>, server: &dyn GenServer, from: &From, request: &Term) {
 
 /// Answers when the answer is there, and serves others meanwhile.
 fn answer_later(to: &Mailbox<'_>, from: &From, later: BoxFuture<'static, Term>) {
-    let (node, link, pid, token) = (to.node.clone(), to.link.clone(), to.pid.clone(), to.token.clone());
+    let (node, link, pid, token) = (to.node.clone(), Arc::downgrade(to.link), to.pid.clone(), to.token.clone());
     let from = From { pid: from.pid.clone(), tag: from.tag.clone() };
     to.node.spawn(("gen_server", "reply", 2), |_| async move {
         let answer = later.await;
-        reply(&Mailbox { node: &node, link: &link, pid, token }, &from, &answer);
-        link.queue.flush();
+        if let Some(link) = link.upgrade() {
+            reply(&Mailbox { node: &node, link: &link, pid, token }, &from, &answer);
+            link.queue.flush();
+        }
         atom("normal")
     });
 }

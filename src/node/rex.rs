@@ -106,11 +106,14 @@ fn run(to: &Mailbox<'_>, call: Call, (caller, group_leader): (Pid, Term), reply:
                 return answer(&Way { node, link: to.link, rex: &to.pid }, &reply, value(full, &call));
             }
             let (context, args) = (context(this.clone()), call.args.clone());
-            let (of, link, rex) = (node.clone(), to.link.clone(), to.pid.clone());
+            // A link that ends meanwhile is not held on to: much may wait in its queue.
+            let (of, link, rex) = (node.clone(), Arc::downgrade(to.link), to.pid.clone());
             node.run(this, kill, async move {
                 let result = body(context, args).await;
-                answer(&Way { node: &of, link: &link, rex: &rex }, &reply, value(result, &call));
-                link.queue.flush();
+                if let Some(link) = link.upgrade() {
+                    answer(&Way { node: &of, link: &link, rex: &rex }, &reply, value(result, &call));
+                    link.queue.flush();
+                }
                 atom("normal")
             });
         }
