@@ -50,6 +50,15 @@ pub fn encode(term: &Term, out: &mut impl Output) -> Result<(), EncodeError> {
     put(term, out, 0).inspect_err(|_| out.rewind(before))
 }
 
+/// Appends `term` without a version byte to `out`, as it follows a distribution header.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_bare(term: &Term, out: &mut impl Output) -> Result<(), EncodeError> {
+    let before = out.mark();
+    put(term, out, 0).inspect_err(|_| out.rewind(before))
+}
+
 /// The encoding of a term that ends in a text, without that text: for messages of which only the text differs.
 #[derive(Debug, Clone)]
 pub struct Template(Vec<u8>);
@@ -62,13 +71,13 @@ impl Template {
     pub fn new(with_text: impl FnOnce(Term) -> Term) -> Result<Self, EncodeError> {
         const EMPTY: [u8; 5] = [tag::BINARY, 0, 0, 0, 0];
         let mut encoded = Vec::new();
-        encode(&with_text(Term::Binary(Bytes::new())), &mut encoded)?;
+        encode_bare(&with_text(Term::Binary(Bytes::new())), &mut encoded)?;
         let head = encoded.strip_suffix(&EMPTY).map(<[u8]>::len).ok_or(EncodeError::Template)?;
         encoded.truncate(head);
         Ok(Self(encoded))
     }
 
-    /// Appends the version byte and the term with this text to `out`.
+    /// Appends the term with this text, without a version byte, to `out`.
     ///
     /// # Errors
     /// The text is longer than 4 GiB; `out` is as it was.
@@ -137,6 +146,14 @@ impl Encoder {
         self.with(|out| put(term, out, 0))
     }
 
+    /// The encoded term without its version byte.
+    ///
+    /// # Errors
+    /// A piece of it cannot be sent.
+    pub fn bare(&self) -> Result<&[u8], EncodeError> {
+        self.bytes().map(|bytes| bytes.get(1..).unwrap_or_default())
+    }
+
     /// The encoded term.
     ///
     /// # Errors
@@ -186,7 +203,8 @@ fn put(term: &Term, out: &mut impl Output, depth: usize) -> Result<(), EncodeErr
                 put(value, out, depth + 1)?;
             }
         }
-        Term::Fun(encoded) | Term::Encoded(encoded) => out.put(encoded),
+        Term::Fun(encoded) => out.put(encoded),
+        Term::Encoded(encoded) => encoded.put(out),
     }
     Ok(())
 }
@@ -202,6 +220,9 @@ fn put_length(length: usize, out: &mut impl Output) -> Result<(), EncodeError> {
 }
 
 fn put_atom(atom: &Atom, out: &mut impl Output) -> Result<(), EncodeError> {
+    if out.put_atom(atom) {
+        return Ok(());
+    }
     let text = atom.as_str();
     if text.len() > MAX_CHARACTERS {
         let characters = text.chars().count();
