@@ -33,6 +33,29 @@ defmodule Semantics.TermsTest do
     assert_echo(node, String.to_atom(String.duplicate("日", 255)))
   end
 
+  test "many atoms in one message, the same ones and others", %{node: node} do
+    # More than a message can say by numbers, and more than the cache of a connection holds.
+    for count <- [1, 2, 31, 32, 33, 254, 255, 256, 257, 3_000] do
+      atoms = for n <- 1..count, do: :"atom_#{n}_of_many"
+      assert_echo(node, atoms)
+      assert_echo(node, atoms ++ atoms)
+      assert_echo(node, Enum.reverse(atoms))
+    end
+
+    apps = for n <- 1..500, do: %{id: "app-#{n}", status: :running, previous: [:stopped, self(), make_ref()]}
+    assert_echo(node, apps)
+    [first, second] = for word <- ["a", "日"], do: String.to_atom(String.duplicate(word, 255))
+    assert_echo(node, List.duplicate([first, second], 100))
+  end
+
+  test "functions among many atoms", %{node: node} do
+    atoms = for n <- 1..50, do: :"atom_#{n}_beside_a_function"
+    keep = fn -> {atoms, AppState, self()} end
+    assert_echo(node, [keep, &Enum.count/1, keep | atoms])
+    assert {^atoms, AppState, pid} = echo(node, [keep | atoms]) |> hd() |> then(& &1.())
+    assert pid == self()
+  end
+
   test "binaries and bitstrings", %{node: node} do
     for size <- [0, 1, 63, 64, 65, 4_095, 4_096, 4_097, 300_000] do
       assert_echo(node, :crypto.strong_rand_bytes(size))

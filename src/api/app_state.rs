@@ -10,6 +10,7 @@ use super::args::{arg, check_server, error, ok};
 use super::runtime;
 use crate::apps::{AppEntry, AppState, AppStatus, Shown};
 use crate::node::{CallResult, Context, GenServer, Module, Raise};
+use crate::term::codec::Encoded;
 use crate::term::read::{ReadError, Reader};
 use crate::term::{Atom, Map, Term, atom, binary, codec, list, tuple};
 
@@ -174,15 +175,8 @@ fn encoded(app: &Reader<'_>, rest: Map) -> Result<Bytes, ReadError> {
 
 /// The same as [`encode`], made once for each state of an entry.
 fn shown(entry: &AppEntry) -> Term {
-    let bytes = entry.shown.get_or_make(|| {
-        let mut bytes = Vec::new();
-        // What was decoded and texts can be sent; should that fail, nothing is shown. The version byte is the whole message's.
-        if codec::encode(&encode(entry), &mut bytes).is_err() {
-            codec::encode(&Term::NIL, &mut bytes).unwrap_or_default();
-        }
-        Bytes::from(bytes.split_off(1))
-    });
-    Term::Encoded(bytes)
+    // What was decoded and texts can be sent; should that fail, nothing is shown.
+    Term::Encoded(entry.shown.get_or_make(|| Encoded::new(&encode(entry)).unwrap_or_default()))
 }
 
 /// The map of an entry: what was put beside the known fields, and these.

@@ -1,5 +1,6 @@
 //! What the agent knows of each application: the state that Mission Control reads and writes.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -42,12 +43,13 @@ pub struct AppEntry {
 
 /// What a reader made of an entry, kept so that it is made once: opaque here, and gone with any change.
 #[derive(Debug, Default)]
-pub struct Shown(OnceLock<Bytes>);
+pub struct Shown(OnceLock<Arc<dyn Any + Send + Sync>>);
 
 impl Shown {
-    /// What was made, or is made now.
-    pub fn get_or_make(&self, make: impl FnOnce() -> Bytes) -> Bytes {
-        self.0.get_or_init(make).clone()
+    /// What was made, or is made now. There is one kind of reader.
+    pub fn get_or_make<T: Any + Send + Sync>(&self, make: impl Fn() -> T) -> Arc<T> {
+        let kept = self.0.get_or_init(|| Arc::new(make())).clone();
+        kept.downcast().unwrap_or_else(|_| Arc::new(make()))
     }
 }
 

@@ -1,23 +1,26 @@
 //! Messages for one process, encoded as they are put in: what streams send.
 
 use super::control;
-use super::queue;
-use crate::term::codec::{self, EncodeError};
+use super::frames::{Form, PASS_THROUGH};
+use crate::term::codec::{self, EncodeError, Header};
 use crate::term::{Pid, Term};
 
 /// Messages to one process, in order. Where a thousand messages go, nothing but their bytes is ever in memory.
 pub struct Burst {
     pub(super) to: Pid,
-    control: Vec<u8>,
-    pub(super) frames: Vec<u8>,
+    /// What each frame has between its length and its message: a header without atoms, and the control tuple.
+    head: Vec<u8>,
+    frames: Vec<u8>,
 }
 
 impl Burst {
     /// No messages yet.
     pub fn new(from: &Pid, to: &Pid) -> Self {
+        let mut head = Vec::new();
+        Header::default().write(&mut head);
         // Pids can always be encoded.
-        let control = control::send(from, to, None).bytes().unwrap_or_default().to_vec();
-        Self { to: to.clone(), control, frames: Vec::new() }
+        head.extend_from_slice(control::send(from, to, None).bare().unwrap_or_default());
+        Self { to: to.clone(), head, frames: Vec::new() }
     }
 
     /// Whether there is no message.
@@ -30,10 +33,7 @@ impl Burst {
     /// # Errors
     /// It cannot be sent; the others are as they were.
     pub fn push(&mut self, message: &Term) -> Result<(), EncodeError> {
-        queue::frame_with(&mut self.frames, |out| {
-            out.extend_from_slice(&self.control);
-            codec::encode(message, out)
-        })
+        self.push_with(|out| codec::encode_bare(message, out))
     }
 
     /// Puts in a message that ends in a text.
@@ -41,9 +41,53 @@ impl Burst {
     /// # Errors
     /// The text is longer than 4 GiB.
     pub fn push_text(&mut self, template: &codec::Template, text: &[u8]) -> Result<(), EncodeError> {
-        queue::frame_with(&mut self.frames, |out| {
-            out.extend_from_slice(&self.control);
-            template.encode(text, out)
-        })
+        self.push_with(|out| template.encode(text, out))
+    }
+
+    fn push_with(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>) -> Result<(), EncodeError> {
+        let out = &mut self.frames;
+        let start = out.len();
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&self.head);
+        let encoded = encode(out);
+        let length = out.len() - start - 4;
+        let result = encoded.and_then(|()| u32::try_from(length).map_err(|_| EncodeError::Length { length }));
+        match (result, out.get_mut(start..start + 4)) {
+            (Ok(length), Some(head)) => {
+                head.copy_from_slice(&length.to_be_bytes());
+                Ok(())
+            }
+            (result, _) => {
+                out.truncate(start);
+                result.map(|_| ())
+            }
+        }
+    }
+
+    /// The frames in the form of a link.
+    pub(super) fn into_frames(self, form: Form) -> Vec<u8> {
+        match form {
+            Form::Header => self.frames,
+            Form::PassThrough => self.passed_through(),
+        }
+    }
+
+    fn passed_through(&self) -> Vec<u8> {
+        // The header is the version byte, a tag and a count of none.
+        let (Some(version), Some(control)) = (self.head.first(), self.head.get(3..)) else { return Vec::new() };
+        let (mut out, mut rest) = (Vec::with_capacity(self.frames.len()), self.frames.as_slice());
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+            let Some((frame, after)) = after.split_at_checked(length) else { break };
+            let message = frame.get(self.head.len()..).unwrap_or_default();
+            // As long as it was: three bytes of a header are one of a type and two of a version.
+            out.extend(u32::try_from(length).unwrap_or(0).to_be_bytes());
+            out.extend([PASS_THROUGH, *version]);
+            out.extend_from_slice(control);
+            out.push(*version);
+            out.extend_from_slice(message);
+            rest = after;
+        }
+        out
     }
 }

@@ -174,7 +174,6 @@ pub(super) fn has_payload(op: i64) -> bool {
 /// Reads the control tuples of calls and messages, piece by piece: nothing is built for them. `None` for all others, and for
 /// those that are wrong, which [`read`] tells of.
 pub(super) fn read_common(control: &mut Decoder<'_>) -> Option<Incoming> {
-    control.version().ok()?;
     let elements = control.tuple().ok()?;
     Some(match (control.int().ok()?, elements) {
         (op::SEND_SENDER, 3) => {

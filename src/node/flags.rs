@@ -1,8 +1,13 @@
 //! Capabilities that nodes tell one another in the handshake (erts, `dist.h`).
 
-/// What this node offers: what BEAM nodes of OTP 25 and 27 do, without the atom cache and fragments (their frames are
-/// another format), and without `PUBLISHED`, which makes it hidden.
-pub(super) const OURS: u64 = 0xD_075F_5FBC;
+use super::frames::Form;
+
+/// What this node offers: what BEAM nodes of OTP 25 and 27 do, without fragments (their frames are another format), and
+/// without `PUBLISHED`, which makes it hidden.
+pub(super) const OURS: u64 = 0xD_075F_7FBC;
+
+/// Messages begin with a distribution header.
+const HEADERS: u64 = 0x2000;
 
 /// What a peer must offer: OTP 25's own mandatory set.
 const MANDATORY: u64 = 0x107_0F94;
@@ -12,6 +17,11 @@ const MANDATORY_25_DIGEST: u64 = 0x400_0000;
 const MANDATORY_26: u64 = 0x200_0000 | 1 << 34;
 /// The peer asks to be given a name.
 const NAME_ME: u64 = 1 << 33;
+
+/// The form of the frames between this node and a peer that agreed on these capabilities. C nodes know no headers.
+pub(super) fn form(agreed: u64) -> Form {
+    if agreed & HEADERS == 0 { Form::PassThrough } else { Form::Header }
+}
 
 /// What of the mandatory capabilities a peer lacks; 0 if nothing.
 pub(super) fn missing(theirs: u64) -> u64 {

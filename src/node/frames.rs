@@ -4,6 +4,19 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::limits;
 
+/// The form of the content of a link's frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Form {
+    /// A byte that says so, and terms that have their version byte each.
+    #[default]
+    PassThrough,
+    /// A distribution header, and terms without one.
+    Header,
+}
+
+/// What a frame of [`Form::PassThrough`] begins with.
+pub(super) const PASS_THROUGH: u8 = 112;
+
 /// A frame that is longer than any that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a frame of {bytes} bytes, at most {} are taken", limits::FRAME_BYTES)]

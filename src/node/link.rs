@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::control::{self, Incoming};
+use super::flags;
 use super::frames::{self, FrameTooLong};
 use super::handshake::Peer;
 use super::input::{Input, InputError, Room};
@@ -78,7 +79,7 @@ impl Link {
         Arc::new(Self {
             id,
             peer: peer.name.clone(),
-            queue: Queue::new(transport.clone()),
+            queue: Queue::new(transport.clone(), flags::form(peer.flags)),
             closed: CancellationToken::new(),
             transport,
             ticks,
@@ -255,7 +256,10 @@ mod tests {
     #[tokio::test]
     async fn frames_that_cannot_be_taken_end_the_link_with_their_reason() {
         assert!(matches!(end_after(&[0xff; 8]).await, LinkEnd::FrameTooLong(_)));
-        assert!(matches!(end_after(&[0, 0, 0, 2, 131, 68]).await, LinkEnd::FrameType(131)));
+        assert!(matches!(end_after(&[0, 0, 0, 2, 131, 69]).await, LinkEnd::FrameType(131)));
+        // A header that is cut off, and one that says what the cache does not hold.
+        assert!(matches!(end_after(&[0, 0, 0, 2, 131, 68]).await, LinkEnd::Term(_)));
+        assert!(matches!(end_after(&[0, 0, 0, 5, 131, 68, 1, 0, 9]).await, LinkEnd::Term(_)));
         assert!(matches!(end_after(&[0, 0, 0, 3, 112, 131, 80]).await, LinkEnd::Term(_)));
         // A bomb: a list of four billion elements.
         let bomb = [0, 0, 0, 7, 112, 131, 108, 255, 255, 255, 255];
@@ -304,7 +308,7 @@ mod tests {
             for _ in 0..400 {
                 let mut burst = Burst::new(&pid, &pid);
                 burst.push(&message).unwrap();
-                link.queue.put_stream(burst.frames).await.unwrap();
+                link.queue.put_stream(burst).await.unwrap();
             }
         };
         let reader = async {

@@ -319,7 +319,7 @@ impl Node {
     /// The link to its node is gone.
     pub async fn send_burst(&self, burst: Burst) -> Result<(), Gone> {
         let link = self.reach(&burst.to.node).await.map_err(|_| Gone)?;
-        if burst.is_empty() { Ok(()) } else { link.queue.put_stream(burst.frames).await }
+        if burst.is_empty() { Ok(()) } else { link.queue.put_stream(burst).await }
     }
 
     /// Sends something to what `control` names on another node, which is dialled if need be.

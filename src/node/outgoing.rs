@@ -5,9 +5,9 @@ use std::io::IoSlice;
 
 use bytes::Bytes;
 
-use super::queue::PASS_THROUGH;
+use super::frames::{Form, PASS_THROUGH};
 use crate::term::Term;
-use crate::term::codec::{self, EncodeError, Encoder, Mark, Output};
+use crate::term::codec::{self, EncodeError, Encoder, Header, Mark, Numbered, Output};
 
 /// Pieces that are written in one go.
 const PIECES: usize = 64;
@@ -51,15 +51,15 @@ impl Frames {
     }
 
     /// Appends a frame; nothing if a term cannot be sent.
-    pub(super) fn push(&mut self, control: &Encoder, payload: Option<&Term>) -> Result<(), EncodeError> {
+    pub(super) fn push(&mut self, form: Form, control: &Encoder, payload: Option<&Term>) -> Result<(), EncodeError> {
         let (start, before) = (self.own.len(), self.len());
         let mark = self.mark();
-        self.own.extend_from_slice(&[0, 0, 0, 0, PASS_THROUGH]);
-        let put = |out: &mut Self| {
-            out.put(control.bytes()?);
-            payload.map_or(Ok(()), |term| codec::encode(term, out))
+        self.own.extend_from_slice(&[0; 4]);
+        let encoded = match (form, payload) {
+            (Form::PassThrough, _) => self.put_passed_through(control, payload),
+            (Form::Header, Some(term)) if codec::has_many_atoms(term) => self.put_numbered(control, term),
+            (Form::Header, _) => self.put_bare(control, payload),
         };
-        let encoded = put(self);
         let length = self.len() - before - 4;
         let length = encoded.and_then(|()| u32::try_from(length).map_err(|_| EncodeError::Length { length }));
         match (length, self.own.get_mut(start..start + 4)) {
@@ -72,6 +72,32 @@ impl Frames {
                 length.map(|_| ())
             }
         }
+    }
+
+    fn put_passed_through(&mut self, control: &Encoder, payload: Option<&Term>) -> Result<(), EncodeError> {
+        self.put(&[PASS_THROUGH]);
+        self.put(control.bytes()?);
+        payload.map_or(Ok(()), |term| codec::encode(term, self))
+    }
+
+    /// Behind a header without atoms.
+    fn put_bare(&mut self, control: &Encoder, payload: Option<&Term>) -> Result<(), EncodeError> {
+        Header::default().write(&mut self.own);
+        self.put(control.bare()?);
+        payload.map_or(Ok(()), |term| codec::encode_bare(term, self))
+    }
+
+    /// Behind a header with the atoms of the term.
+    fn put_numbered(&mut self, control: &Encoder, term: &Term) -> Result<(), EncodeError> {
+        let mut body = Numbered { out: Self::default(), header: Header::default() };
+        codec::encode_bare(term, &mut body)?;
+        body.header.write(&mut self.own);
+        self.put(control.bare()?);
+        let before = self.own.len();
+        self.own.append(&mut body.out.own);
+        self.shared.extend(body.out.shared.into_iter().map(|(behind, bytes)| (before + behind, bytes)));
+        self.shared_bytes += body.out.shared_bytes;
+        Ok(())
     }
 
     /// All bytes in one piece.
@@ -158,7 +184,7 @@ mod tests {
         let messages = [binary("first"), tuple([large(1), binary("between"), large(2)]), binary("last"), large(3)];
         let (mut frames, mut plain) = (Frames::default(), Vec::new());
         for message in &messages {
-            frames.push(&Encoder::tuple(1).int(22), Some(message)).unwrap();
+            frames.push(Form::PassThrough, &Encoder::tuple(1).int(22), Some(message)).unwrap();
             let mut body = vec![PASS_THROUGH];
             body.extend_from_slice(Encoder::tuple(1).int(22).bytes().unwrap());
             codec::encode(message, &mut body).unwrap();
@@ -172,13 +198,33 @@ mod tests {
     }
 
     #[test]
+    fn a_message_of_many_atoms_says_each_once_and_shares_what_is_large() {
+        let large = Term::Binary(vec![7; SHARED_BYTES].into());
+        let entry = || tuple([crate::term::atom("entry"), binary("x")]);
+        let message = tuple([Term::List((0..100).map(|_| entry()).collect()), large.clone(), entry()]);
+        let mut frames = Frames::default();
+        frames.push(Form::Header, &Encoder::tuple(1).int(1), None).unwrap();
+        frames.push(Form::Header, &Encoder::tuple(1).int(22), Some(&message)).unwrap();
+        let all = written(&frames, 1_000);
+        assert_eq!((all.windows(5).filter(|bytes| bytes == b"entry").count(), frames.shared.len()), (1, 1));
+        let mut buffer = bytes::BytesMut::from(all.as_slice());
+        crate::node::frames::take(&mut buffer).unwrap().unwrap();
+        let frame = crate::node::frames::take(&mut buffer).unwrap().unwrap();
+        let mut atoms = codec::Atoms::default();
+        let (_, content) = crate::node::parse::content(&frame, &mut atoms).unwrap().unwrap();
+        let mut decoder = codec::Decoder::new(&content, Some(&mut atoms));
+        assert_eq!(decoder.term(), Ok(tuple([Term::Int(22)])));
+        assert_eq!(decoder.term(), Ok(message));
+    }
+
+    #[test]
     fn what_cannot_be_sent_leaves_the_frames_before_it_as_they_were() {
         let mut frames = Frames::default();
-        frames.push(&Encoder::tuple(1).int(1), None).unwrap();
+        frames.push(Form::PassThrough, &Encoder::tuple(1).int(1), None).unwrap();
         let before = frames.len();
         let deep = (0..2_000).fold(Term::Binary(vec![0; SHARED_BYTES].into()), |inner, _| tuple([inner]));
         let both = tuple([Term::Binary(vec![0; SHARED_BYTES].into()), deep]);
-        assert_eq!(frames.push(&Encoder::tuple(1).int(2), Some(&both)), Err(EncodeError::Depth));
+        assert_eq!(frames.push(Form::PassThrough, &Encoder::tuple(1).int(2), Some(&both)), Err(EncodeError::Depth));
         assert_eq!((frames.len(), frames.shared.len()), (before, 0));
     }
 }

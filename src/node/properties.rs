@@ -9,12 +9,14 @@ pub use super::epmd::properties::epmd;
 pub use super::handshake::properties::handshake;
 
 use super::control::{self, Incoming, SpawnFlags, Target};
-use super::frames::{self, FrameTooLong};
+use super::frames::{self, Form, FrameTooLong, PASS_THROUGH};
 use super::outgoing::Frames;
 use super::parse;
-use super::queue::PASS_THROUGH;
 use crate::term::codec::{Atoms, Encoder};
 use crate::term::{Pid, Term, budget, codec};
+
+/// What a frame begins with that has a distribution header.
+const HEADED: [u8; 2] = [131, 68];
 
 /// A stream that comes in pieces holds the frames that it holds as a whole. First in `bytes` are the number of pieces and
 /// their sizes, the rest is the stream.
@@ -58,6 +60,7 @@ fn taken(pieces: &[&[u8]]) -> (Vec<Bytes>, Result<BytesMut, FrameTooLong>) {
 /// A frame is read or refused. What is read from it is read from the same terms in the encoding of this node, and from the
 /// message by which this node says it. The type of the frame is put before `bytes`.
 pub fn control(bytes: &[u8]) {
+    headed(bytes);
     let frame = Bytes::from([&[PASS_THROUGH], bytes].concat());
     let parsed = parse::parse(&frame, &mut Atoms::default()).map(unmeasured);
     assert_eq!(parsed.as_ref().ok(), parse_any(&frame.slice(1..)).as_ref(), "read in two ways");
@@ -75,9 +78,25 @@ pub fn control(bytes: &[u8]) {
     }
 }
 
+/// The same behind a distribution header: two messages, of which the second may say what the first put in the cache. A byte
+/// splits them.
+fn headed(bytes: &[u8]) {
+    let Some((at, rest)) = bytes.split_first() else { return };
+    let (first, second) = rest.split_at(usize::from(*at).min(rest.len()));
+    let mut atoms = Atoms::default();
+    for message in [first, second] {
+        let frame = Bytes::from([&HEADED, message].concat());
+        let Ok(incoming) = parse::parse(&frame, &mut atoms).map(unmeasured) else { continue };
+        // What was read is read again from what this node makes of it: no number is left in it.
+        if let Some((head, payload, expected)) = said(&incoming) {
+            assert_eq!(reread(&head, payload.as_ref()), expected);
+        }
+    }
+}
+
 /// What the way for every control message gives; nothing where it refuses.
 fn parse_any(content: &Bytes) -> Option<Incoming> {
-    parse::parse_any(content, &mut Atoms::default()).map(unmeasured).ok()
+    parse::parse_any(Form::PassThrough, content, &mut Atoms::default()).map(unmeasured).ok()
 }
 
 /// The same control tuple as this node would write it.
@@ -87,10 +106,16 @@ fn encoder(control: &Term) -> Encoder {
     elements.iter().fold(Encoder::tuple(count), Encoder::term)
 }
 
-/// What a peer reads from a message of this node.
+/// What a peer reads from a message of this node, in either form.
 fn reread(control: &Encoder, payload: Option<&Term>) -> Incoming {
+    let [passed_through, headed] = [Form::PassThrough, Form::Header].map(|form| reread_in(form, control, payload));
+    assert_eq!(passed_through, headed, "the form of a frame changes what it says");
+    headed
+}
+
+fn reread_in(form: Form, control: &Encoder, payload: Option<&Term>) -> Incoming {
     let mut out = Frames::default();
-    assert_eq!(out.push(control, payload), Ok(()), "what was read can be sent");
+    assert_eq!(out.push(form, control, payload), Ok(()), "what was read can be sent");
     let taken = frames::take(&mut BytesMut::from(out.concat().as_slice()));
     let Ok(Some(frame)) = taken else { panic!("it is no frame: {taken:?}") };
     parse::parse(&frame, &mut Atoms::default()).map_or_else(|e| panic!("it is not read again: {e}"), unmeasured)
@@ -164,7 +189,7 @@ mod tests {
         (-1_i64..40, vec(any_part(), 0..7), payload).prop_map(|(op, parts, payload)| {
             let control = Term::Tuple([Term::Int(op)].into_iter().chain(parts).collect());
             let mut out = Frames::default();
-            out.push(&encoder(&control), payload.as_ref()).unwrap();
+            out.push(Form::PassThrough, &encoder(&control), payload.as_ref()).unwrap();
             out.concat()
         })
     }

@@ -12,15 +12,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Gone;
+use super::frames::Form;
 use super::outgoing::Frames;
 use super::transport::Transport;
+use super::{Burst, Gone};
 use crate::limits;
 use crate::term::Term;
 use crate::term::codec::{EncodeError, Encoder};
-
-/// Type of a frame without atom cache and fragments (`PASS_THROUGH`).
-pub(super) const PASS_THROUGH: u8 = 112;
 
 /// Buffers above this size are given back once they are written.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -40,6 +38,7 @@ pub(super) enum Pumped {
 
 pub(super) struct Queue {
     transport: Arc<Transport>,
+    form: Form,
     pending: Mutex<Pending>,
     /// Something is left to be written.
     left: Notify,
@@ -63,7 +62,7 @@ struct Pending {
 }
 
 impl Queue {
-    pub(super) fn new(transport: Arc<Transport>) -> Self {
+    pub(super) fn new(transport: Arc<Transport>, form: Form) -> Self {
         let pending = Pending {
             current: Frames::default(),
             written: 0,
@@ -74,12 +73,12 @@ impl Queue {
             stalled: None,
             closed: false,
         };
-        Self { transport, pending: Mutex::new(pending), left: Notify::new(), room: Notify::new() }
+        Self { transport, form, pending: Mutex::new(pending), left: Notify::new(), room: Notify::new() }
     }
 
     /// Puts in a frame that goes before streams; [`Queue::flush`] writes it.
     pub(super) fn put(&self, control: &Encoder, payload: Option<&Term>) -> Result<(), EncodeError> {
-        self.pending().urgent.push(control, payload)
+        self.pending().urgent.push(self.form, control, payload)
     }
 
     /// Puts in a tick if nothing was written for a while.
@@ -91,8 +90,8 @@ impl Queue {
     }
 
     /// Puts in a burst of messages as soon as there is room for it, and writes.
-    pub(super) async fn put_stream(&self, burst: Vec<u8>) -> Result<(), Gone> {
-        let mut burst = Some(burst);
+    pub(super) async fn put_stream(&self, burst: Burst) -> Result<(), Gone> {
+        let mut burst = Some(burst.into_frames(self.form));
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
@@ -224,27 +223,5 @@ impl Pending {
 
     fn is_empty(&self) -> bool {
         self.written == self.current.len() && self.urgent.is_empty() && self.streams.is_empty()
-    }
-}
-
-/// Appends a frame whose terms `encode` writes.
-pub(super) fn frame_with(
-    out: &mut Vec<u8>,
-    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), EncodeError>,
-) -> Result<(), EncodeError> {
-    let start = out.len();
-    out.extend([0, 0, 0, 0, PASS_THROUGH]);
-    let encoded = encode(out);
-    let length = out.len() - start - 4;
-    let result = encoded.and_then(|()| u32::try_from(length).map_err(|_| EncodeError::Length { length }));
-    match (result, out.get_mut(start..start + 4)) {
-        (Ok(length), Some(head)) => {
-            head.copy_from_slice(&length.to_be_bytes());
-            Ok(())
-        }
-        (result, _) => {
-            out.truncate(start);
-            result.map(|_| ())
-        }
     }
 }

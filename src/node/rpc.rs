@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 
 use super::control::{self, SpawnFlags, SpawnRequest, Target};
+use super::frames::Form;
 use super::function::WaitingBody;
 use super::link::Link;
 use super::outgoing::Frames;
@@ -269,7 +270,7 @@ pub(super) fn panic_reason(panic: &(dyn Any + Send)) -> Term {
 
 /// The reason, or an error in its place where it cannot be sent: the caller is owed an answer.
 fn sendable(reason: Term, answer: &Answer) -> Term {
-    match Frames::default().push(&Encoder::default(), Some(&reason)) {
+    match Frames::default().push(Form::PassThrough, &Encoder::default(), Some(&reason)) {
         Ok(()) => reason,
         Err(e) => unsendable(&e, answer),
     }

@@ -30,12 +30,14 @@ struct Walk<'a> {
     open: Vec<Open>,
     memory: usize,
     limit: usize,
+    /// Atoms of the distribution header.
+    references: usize,
 }
 
 /// What a term takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// Bytes of its encoding, the version byte among them.
+    /// Bytes of its encoding, with the version byte if it has one.
     pub length: usize,
     /// Bytes of memory, decoded: an estimate, rather too high.
     pub memory: usize,
@@ -56,10 +58,21 @@ pub fn check(bytes: &[u8], memory: usize) -> Result<usize, DecodeError> {
 pub fn measure(bytes: &[u8], memory: usize) -> Result<Size, DecodeError> {
     let mut cursor = Cursor::new(bytes);
     match cursor.u8()? {
-        tag::VERSION => {}
-        got => return Err(DecodeError::Version { got }),
+        tag::VERSION => measure_at(cursor, memory, 0),
+        got => Err(DecodeError::Version { got }),
     }
-    let mut walk = Walk { cursor, open: Vec::new(), memory: 0, limit: memory };
+}
+
+/// As [`measure`] for a term behind a distribution header of so many atoms: it has no version byte.
+///
+/// # Errors
+/// As [`check`].
+pub fn measure_bare(bytes: &[u8], memory: usize, references: usize) -> Result<Size, DecodeError> {
+    measure_at(Cursor::new(bytes), memory, references)
+}
+
+fn measure_at(cursor: Cursor<'_>, limit: usize, references: usize) -> Result<Size, DecodeError> {
+    let mut walk = Walk { cursor, open: Vec::new(), memory: 0, limit, references };
     walk.term()?;
     while let Some(top) = walk.open.last_mut() {
         if let Some(left) = top.children.checked_sub(1) {
@@ -96,6 +109,11 @@ impl Walk<'_> {
     }
 
     fn atom(&mut self, tag: u8, at: usize) -> Result<(), DecodeError> {
+        if tag == tag::ATOM_REFERENCE {
+            let number = usize::from(self.cursor.u8()?);
+            let known = number < self.references;
+            return if known { Ok(()) } else { Err(DecodeError::AtomReference { number, at }) };
+        }
         let text = atom_text(&mut self.cursor, tag, at)?;
         self.spend(text.len() + ALLOCATION_BYTES)
     }

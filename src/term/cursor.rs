@@ -43,6 +43,14 @@ pub enum DecodeError {
         /// Offset in bytes.
         at: usize,
     },
+    /// An atom by a number that stands for none.
+    #[error("the atom at byte {at} is number {number}, which stands for none")]
+    AtomReference {
+        /// The number.
+        number: usize,
+        /// Offset in bytes.
+        at: usize,
+    },
     /// A float is NaN or infinite.
     #[error("the float at byte {at} is not finite")]
     Float {

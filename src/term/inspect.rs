@@ -109,7 +109,7 @@ fn write_term(out: &mut Bounded<'_, '_>, term: &Term) -> fmt::Result {
         }
         Term::Map(map) => write_map(out, map),
         Term::Fun(_) => out.write_str("#Function<>"),
-        Term::Encoded(bytes) => write!(out, "#Encoded<{} bytes>", bytes.len()),
+        Term::Encoded(encoded) => write!(out, "#Encoded<{} bytes>", encoded.length()),
     }
 }
 

@@ -31,6 +31,7 @@ pub use number::{Float, NotFinite};
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use num_bigint::BigInt;
@@ -70,7 +71,7 @@ pub enum Term {
     /// A closure, kept as its encoding: it can be passed on, not run.
     Fun(Bytes),
     /// A term that is encoded already, without the version byte: what is made once and sent often. Never decoded to.
-    Encoded(Bytes),
+    Encoded(Arc<codec::Encoded>),
 }
 
 /// A map term: pairs in the order they came, no key twice.

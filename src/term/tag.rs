@@ -1,8 +1,12 @@
 //! Tags of the external term format (erts, `erl_ext_dist`), those that a BEAM node sends to a node with this node's flags.
 
 pub(super) const VERSION: u8 = 131;
+/// A distribution header follows, not a term.
+pub(super) const HEADER: u8 = 68;
 pub(super) const NEW_FLOAT: u8 = 70;
 pub(super) const BIT_BINARY: u8 = 77;
+/// An atom of the distribution header, by its number there.
+pub(super) const ATOM_REFERENCE: u8 = 82;
 pub(super) const NEW_PID: u8 = 88;
 pub(super) const NEW_PORT: u8 = 89;
 pub(super) const NEWER_REFERENCE: u8 = 90;
@@ -29,5 +33,5 @@ pub(super) const V4_PORT: u8 = 120;
 
 /// Whether a tag is one of an atom's.
 pub(super) const fn is_atom(tag: u8) -> bool {
-    matches!(tag, ATOM_UTF8 | SMALL_ATOM_UTF8 | ATOM | SMALL_ATOM)
+    matches!(tag, ATOM_UTF8 | SMALL_ATOM_UTF8 | ATOM_REFERENCE | ATOM | SMALL_ATOM)
 }

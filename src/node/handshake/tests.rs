@@ -118,7 +118,7 @@ async fn the_frames_are_those_of_real_nodes() {
         assert_eq!(&status, b"\0\x03sok");
         let mut challenge = [0; 35];
         client.read_exact(&mut challenge).await.unwrap();
-        assert_eq!(&challenge[..11], b"\0\x21N\0\0\0\x0d\x07\x5f\x5f\xbc");
+        assert_eq!(&challenge[..11], b"\0\x21N\0\0\0\x0d\x07\x5f\x7f\xbc");
         assert_eq!(&challenge[15..], b"\x6b\x03\xfb\x8d\0\x0erust@127.0.0.1");
         let theirs = u32::from_be_bytes(challenge[11..15].try_into().unwrap());
         let answer = message::reply(7, digest(&Secret::new("c".to_owned()), theirs));

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use num_bigint::{BigInt, Sign};
 
-use super::Atoms;
+use super::{Atoms, encode_bare};
 use crate::term::budget::{MAX_DEPTH, atom_text, fun_header};
 use crate::term::cursor::{Cursor, DecodeError};
 use crate::term::identifier::MAX_WORDS;
@@ -17,6 +17,9 @@ pub const SHARED_BYTES: usize = 64 * 1024;
 
 /// Most keys that are compared one with another to find one that is there twice; more are hashed.
 const COMPARED_KEYS: usize = 16;
+
+/// Bytes of a closure before its parts: tag, size, arity, digest, index, number of free variables.
+const FUN_HEAD: usize = 1 + 4 + 1 + 16 + 4 + 4;
 
 /// Reads terms one after another out of bytes that hold them: whole ones, or the parts of a tuple whose shape is known.
 pub struct Decoder<'a> {
@@ -51,7 +54,7 @@ impl<'a> Decoder<'a> {
         self.cursor.at()
     }
 
-    /// The version byte, which a term of its own begins with.
+    /// The version byte, which a term of its own begins with; not one behind a header.
     ///
     /// # Errors
     /// Another byte, or none.
@@ -252,7 +255,17 @@ impl<'a> Decoder<'a> {
         Ok(if length < SHARED_BYTES { Bytes::copy_from_slice(bytes) } else { self.frame.slice(at..at + length) })
     }
 
+    /// An atom by its number in the header.
+    fn numbered(&mut self, at: usize) -> Result<Atom, DecodeError> {
+        let number = usize::from(self.cursor.u8()?);
+        let known = self.atoms.as_ref().and_then(|atoms| atoms.numbered.get(number));
+        known.cloned().ok_or(DecodeError::AtomReference { number, at })
+    }
+
     fn atom_of(&mut self, tag: u8, at: usize) -> Result<Atom, DecodeError> {
+        if tag == tag::ATOM_REFERENCE {
+            return self.numbered(at);
+        }
         let text = atom_text(&mut self.cursor, tag, at)?;
         match &mut self.atoms {
             Some(atoms) => atoms.get(&text),
@@ -264,6 +277,9 @@ impl<'a> Decoder<'a> {
     fn node(&mut self) -> Result<Atom, DecodeError> {
         let at = self.cursor.at();
         let tag = self.expect(tag::is_atom)?;
+        if tag == tag::ATOM_REFERENCE {
+            return self.numbered(at);
+        }
         let text = atom_text(&mut self.cursor, tag, at)?;
         if let Some(node) = self.node.as_ref().filter(|node| node.as_str() == text) {
             return Ok(node.clone());
@@ -325,8 +341,33 @@ impl<'a> Decoder<'a> {
             [Term::Atom(_), Term::Int(_), Term::Int(_), Term::Pid(_), ..] if tag != tag::EXPORT => {}
             _ => return Err(DecodeError::Fun { at }),
         }
+        if self.atoms.as_ref().is_some_and(|atoms| !atoms.numbered.is_empty()) {
+            return self.written_out(at, &parts);
+        }
         let encoded = self.frame.slice(at..self.cursor.at());
         Ok(Term::Fun(if encoded.len() < SHARED_BYTES { Bytes::copy_from_slice(&encoded) } else { encoded }))
+    }
+}
+
+impl Decoder<'_> {
+    /// A function whose atoms may be numbers, which mean nothing elsewhere: encoded anew.
+    fn written_out(&self, at: usize, parts: &[Term]) -> Result<Term, DecodeError> {
+        let unsendable = |_| DecodeError::Fun { at };
+        let head = self.frame.get(at..).unwrap_or_default();
+        let mut encoded = Vec::new();
+        if head.first() == Some(&tag::EXPORT) {
+            encoded.push(tag::EXPORT);
+        } else {
+            encoded.extend_from_slice(head.get(..FUN_HEAD).unwrap_or_default());
+        }
+        for part in parts {
+            encode_bare(part, &mut encoded).map_err(unsendable)?;
+        }
+        if head.first() == Some(&tag::NEW_FUN) {
+            let size = u32::try_from(encoded.len() - 1).map_err(|_| DecodeError::FunSize { at })?;
+            encoded.splice(1..5, size.to_be_bytes());
+        }
+        Ok(Term::Fun(encoded.into()))
     }
 }
 

@@ -50,6 +50,15 @@ pub fn encode(term: &Term, out: &mut impl Output) -> Result<(), EncodeError> {
     put(term, out, 0).inspect_err(|_| out.rewind(before))
 }
 
+/// Appends `term` without a version byte to `out`, as it follows a distribution header.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_bare(term: &Term, out: &mut impl Output) -> Result<(), EncodeError> {
+    let before = out.mark();
+    put(term, out, 0).inspect_err(|_| out.rewind(before))
+}
+
 /// The encoding of a term that ends in a text, without that text: for messages of which only the text differs.
 #[derive(Debug, Clone)]
 pub struct Template(Vec<u8>);
@@ -62,13 +71,13 @@ impl Template {
     pub fn new(with_text: impl FnOnce(Term) -> Term) -> Result<Self, EncodeError> {
         const EMPTY: [u8; 5] = [tag::BINARY, 0, 0, 0, 0];
         let mut encoded = Vec::new();
-        encode(&with_text(Term::Binary(Bytes::new())), &mut encoded)?;
+        encode_bare(&with_text(Term::Binary(Bytes::new())), &mut encoded)?;
         let head = encoded.strip_suffix(&EMPTY).map(<[u8]>::len).ok_or(EncodeError::Template)?;
         encoded.truncate(head);
         Ok(Self(encoded))
     }
 
-    /// Appends the version byte and the term with this text to `out`.
+    /// Appends the term with this text, without a version byte, to `out`.
     ///
     /// # Errors
     /// The text is longer than 4 GiB; `out` is as it was.
@@ -137,6 +146,14 @@ impl Encoder {
         self.with(|out| put(term, out, 0))
     }
 
+    /// The encoded term without its version byte.
+    ///
+    /// # Errors
+    /// A piece of it cannot be sent.
+    pub fn bare(&self) -> Result<&[u8], EncodeError> {
+        self.bytes().map(|bytes| bytes.get(1..).unwrap_or_default())
+    }
+
     /// The encoded term.
     ///
     /// # Errors
@@ -159,8 +176,7 @@ fn put(term: &Term, out: &mut impl Output, depth: usize) -> Result<(), EncodeErr
             out.put(&value.get().to_bits().to_be_bytes());
         }
         Term::Binary(bytes) => {
-            out.put(&[tag::BINARY]);
-            put_length(bytes.len(), out)?;
+            put_head(tag::BINARY, bytes.len(), out)?;
             out.put_shared(bytes);
         }
         Term::Bits(bits) => put_bits(&bits.0, bits.1, out)?,
@@ -173,20 +189,19 @@ fn put(term: &Term, out: &mut impl Output, depth: usize) -> Result<(), EncodeErr
             if let Ok(count) = u8::try_from(elements.len()) {
                 out.put(&[tag::SMALL_TUPLE, count]);
             } else {
-                out.put(&[tag::LARGE_TUPLE]);
-                put_length(elements.len(), out)?;
+                put_head(tag::LARGE_TUPLE, elements.len(), out)?;
             }
             put_all(elements, out, depth)?;
         }
         Term::Map(map) => {
-            out.put(&[tag::MAP]);
-            put_length(map.len(), out)?;
+            put_head(tag::MAP, map.len(), out)?;
             for (key, value) in map {
                 put(key, out, depth + 1)?;
                 put(value, out, depth + 1)?;
             }
         }
-        Term::Fun(encoded) | Term::Encoded(encoded) => out.put(encoded),
+        Term::Fun(encoded) => out.put(encoded),
+        Term::Encoded(encoded) => encoded.put(out),
     }
     Ok(())
 }
@@ -195,20 +210,24 @@ fn put_all(terms: &[Term], out: &mut impl Output, depth: usize) -> Result<(), En
     terms.iter().try_for_each(|term| put(term, out, depth + 1))
 }
 
-fn put_length(length: usize, out: &mut impl Output) -> Result<(), EncodeError> {
-    let encoded = u32::try_from(length).map_err(|_| EncodeError::Length { length })?;
-    out.put(&encoded.to_be_bytes());
+/// A tag and a length of 32 bits.
+fn put_head(tag: u8, length: usize, out: &mut impl Output) -> Result<(), EncodeError> {
+    let [a, b, c, d] = u32::try_from(length).map_err(|_| EncodeError::Length { length })?.to_be_bytes();
+    out.put(&[tag, a, b, c, d]);
     Ok(())
 }
 
 fn put_atom(atom: &Atom, out: &mut impl Output) -> Result<(), EncodeError> {
+    if out.put_atom(atom) {
+        return Ok(());
+    }
     let text = atom.as_str();
     if text.len() > MAX_CHARACTERS {
         let characters = text.chars().count();
         let length = u16::try_from(text.len()).ok().filter(|_| characters <= MAX_CHARACTERS);
         let length = length.ok_or(EncodeError::Atom { characters })?;
-        out.put(&[tag::ATOM_UTF8]);
-        out.put(&length.to_be_bytes());
+        let [a, b] = length.to_be_bytes();
+        out.put(&[tag::ATOM_UTF8, a, b]);
     } else {
         let length = u8::try_from(text.len()).map_err(|_| EncodeError::Atom { characters: text.len() })?;
         out.put(&[tag::SMALL_ATOM_UTF8, length]);
@@ -221,8 +240,8 @@ fn put_int(value: i64, out: &mut impl Output) {
     if let Ok(small) = u8::try_from(value) {
         out.put(&[tag::SMALL_INTEGER, small]);
     } else if let Ok(int) = i32::try_from(value) {
-        out.put(&[tag::INTEGER]);
-        out.put(&int.to_be_bytes());
+        let [a, b, c, d] = int.to_be_bytes();
+        out.put(&[tag::INTEGER, a, b, c, d]);
     } else {
         let magnitude = value.unsigned_abs().to_le_bytes();
         let used = magnitude.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
@@ -237,8 +256,7 @@ fn put_big(value: &BigInt, out: &mut impl Output) -> Result<(), EncodeError> {
     if let Ok(length) = u8::try_from(magnitude.len()) {
         out.put(&[tag::SMALL_BIG, length]);
     } else {
-        out.put(&[tag::LARGE_BIG]);
-        put_length(magnitude.len(), out)?;
+        put_head(tag::LARGE_BIG, magnitude.len(), out)?;
     }
     out.put(&[u8::from(sign == Sign::Minus)]);
     out.put(&magnitude);
@@ -249,8 +267,7 @@ fn put_bits(bytes: &[u8], tail: u8, out: &mut impl Output) -> Result<(), EncodeE
     if !(1..=8).contains(&tail) || bytes.is_empty() {
         return Err(EncodeError::BitTail { tail });
     }
-    out.put(&[tag::BIT_BINARY]);
-    put_length(bytes.len(), out)?;
+    put_head(tag::BIT_BINARY, bytes.len(), out)?;
     out.put(&[tail]);
     out.put(bytes);
     Ok(())
@@ -294,8 +311,7 @@ fn put_list(elements: &[Term], tail: Option<&Term>, out: &mut impl Output, depth
         // A list of no elements before a tail is the tail.
         (true, Some(tail)) => put(tail, out, depth + 1)?,
         (false, tail) => {
-            out.put(&[tag::LIST]);
-            put_length(elements.len(), out)?;
+            put_head(tag::LIST, elements.len(), out)?;
             put_all(elements, out, depth)?;
             match tail {
                 Some(tail) => put(tail, out, depth + 1)?,

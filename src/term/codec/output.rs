@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::term::Atom;
+
 /// Something that takes encoded terms.
 pub trait Output {
     /// Takes bytes.
@@ -10,6 +12,11 @@ pub trait Output {
     /// Takes bytes that others hold as well: they may be kept instead of copied.
     fn put_shared(&mut self, bytes: &Bytes) {
         self.put(bytes);
+    }
+
+    /// Takes an atom by what stands for it there; `false` if nothing does, and it is to be written out.
+    fn put_atom(&mut self, _atom: &Atom) -> bool {
+        false
     }
 
     /// How far it is.
