@@ -300,6 +300,29 @@ async fn a_peer_that_never_reads_is_read_no_further() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn arguments_count_with_the_frame_that_they_hold_on_to() {
+    let (node, epmd_port, dist_port) = node().await;
+    let mut raw = Raw::connect(dist_port).await;
+    let before = resident_bytes();
+    let ballast = Term::Binary(vec![7; 40 * 1024 * 1024].into());
+    for n in 0..10 {
+        let (id, from) = (Term::from(raw.reference(n)), Term::from(raw.pid()));
+        let what = tuple([atom("Elixir.Trial"), atom("sleep_with"), Term::Int(2)]);
+        // Forty MiB that nobody wants, and an argument that lies beside them.
+        let options = list([tuple([atom("monitor"), ballast.clone()])]);
+        let control = tuple([Term::Int(29), id, from.clone(), from, what, options]);
+        let args = list([Term::Int(600_000), Term::Binary(vec![7; 64 * 1024].into())]);
+        raw.frame(&message(&control, Some(&args))).await.unwrap();
+    }
+    raw.refused().await;
+    drop(ballast);
+    let held = resident_bytes() - before;
+    assert!(held < limits::ARGUMENT_BYTES, "{held} bytes");
+    serves(&node, epmd_port).await;
+    node.shutdown(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_million_monitors_cost_their_sender_its_connection_and_are_forgotten_with_it() {
     let (node, epmd_port, dist_port) = node().await;
     let before = resident_bytes();

@@ -27,8 +27,8 @@ pub(super) fn parse(frame: &Bytes, atoms: &mut Atoms) -> Result<Incoming, LinkEn
     if !incoming.wants_payload() {
         return Ok(incoming);
     }
-    let payload = content.slice(head.at()..);
-    match decode(form, &payload, atoms) {
+    let at = head.at();
+    match decode(form, (&content, at), atoms) {
         Ok((term, memory)) => Ok(incoming.with_payload(term, memory)?),
         Err(why) => Ok(incoming.without_payload(too_much(why)?)),
     }
@@ -58,7 +58,7 @@ pub(super) fn parse_any(form: Form, content: &Bytes, atoms: &mut Atoms) -> Resul
     if !control::operation(&control).is_some_and(control::has_payload) {
         return Ok(control::read(&control, None)?);
     }
-    match decode(form, &content.slice(length..), atoms) {
+    match decode(form, (content, length), atoms) {
         Ok((term, memory)) => {
             let mut incoming = control::read(&control, Some(term))?;
             if let Incoming::Spawn(request) = &mut incoming {
@@ -83,15 +83,16 @@ fn start(form: Form, decoder: &mut Decoder<'_>) -> Result<(), DecodeError> {
     if form == Form::PassThrough { decoder.version() } else { Ok(()) }
 }
 
-/// A payload, and the memory that it takes.
-fn decode(form: Form, payload: &Bytes, atoms: &mut Atoms) -> Result<(Term, usize), DecodeError> {
+/// The payload that comes behind so much of a frame's content, and the memory that it takes.
+fn decode(form: Form, (content, at): (&Bytes, usize), atoms: &mut Atoms) -> Result<(Term, usize), DecodeError> {
+    let payload = content.slice(at..);
     let memory = match payload.len() {
         ..=SMALL_BYTES => payload.len() * size_of::<Term>(),
-        _ => measure(form, payload, atoms)?.memory,
+        _ => measure(form, &payload, atoms)?.memory,
     };
-    // Its binaries keep what they were read into.
-    let kept = if payload.len() >= SHARED_BYTES { MOST_READ_BYTES } else { 0 };
-    let mut decoder = Decoder::new(payload, Some(atoms));
+    // Its binaries keep what they were read into, and all that came with them.
+    let kept = if payload.len() >= SHARED_BYTES { content.len().max(MOST_READ_BYTES) } else { 0 };
+    let mut decoder = Decoder::new(&payload, Some(atoms));
     start(form, &mut decoder)?;
     let term = decoder.term()?;
     decoder.end()?;
