@@ -114,9 +114,9 @@ impl Drop for Agent {
     }
 }
 
-/// Waits until a check holds, for ten seconds.
+/// Waits until a check holds, for twenty seconds.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, check: impl Fn() -> F) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while !check().await {
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         sleep(Duration::from_millis(10)).await;

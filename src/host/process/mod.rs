@@ -30,7 +30,7 @@ const SECRETS: [&str; 2] = ["RELEASE_COOKIE", "RELEASE_COOKIE_FILE"];
 const READ_BYTES: usize = 32 * 1024;
 
 /// Runs commands of this machine.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct SystemProcesses {
     /// What commands get back, if this program raised its own limit.
     pub open_files: Option<OpenFiles>,
@@ -41,9 +41,9 @@ impl Processes for SystemProcesses {
     async fn run(&self, command: Command, lines: Option<mpsc::Sender<Batch>>) -> CommandResult {
         let started = Instant::now();
         let mut kept = Kept::default();
-        let (timeout, open_files) = (command.timeout, self.open_files.clone());
+        let (timeout, open_files) = (command.timeout, self.open_files);
         // To start one takes milliseconds, in which the thread does nothing else.
-        let child = tokio::task::spawn_blocking(move || start(&command, open_files.as_ref())).await;
+        let child = tokio::task::spawn_blocking(move || start(&command, open_files)).await;
         let end = match child {
             Ok(Ok(child)) => Run { child, lines, kept: &mut kept }.until_end(timeout).await,
             Ok(Err(end)) => end,
@@ -53,7 +53,7 @@ impl Processes for SystemProcesses {
     }
 }
 
-fn start(command: &Command, open_files: Option<&OpenFiles>) -> Result<Group, CommandEnd> {
+fn start(command: &Command, open_files: Option<OpenFiles>) -> Result<Group, CommandEnd> {
     if let Some(dir) = command.working_dir.as_ref().filter(|dir| !dir.is_dir()) {
         return Err(failed(command, &format!("there is no directory {}", dir.display())));
     }

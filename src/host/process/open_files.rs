@@ -3,7 +3,7 @@
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 /// The limit that this program was started with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpenFiles(Rlimit);
 
 impl OpenFiles {
@@ -11,7 +11,7 @@ impl OpenFiles {
     /// be.
     pub fn raise() -> Self {
         let before = getrlimit(Resource::Nofile);
-        if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before.clone() }) {
+        if let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, ..before }) {
             tracing::warn!("the limit of open files stays as it is: {e}");
         }
         Self(before)
@@ -19,9 +19,9 @@ impl OpenFiles {
 
     /// Gives a command the limit that this program was started with: some go through all files that they may have open. It
     /// has begun by then, but hardly looks that early.
-    pub(super) fn give(&self, command: Pid) {
+    pub(super) fn give(self, command: Pid) {
         // One that has ended needs none.
-        if let Err(e) = prlimit(Some(command), Resource::Nofile, self.0.clone()) {
+        if let Err(e) = prlimit(Some(command), Resource::Nofile, self.0) {
             tracing::debug!("a command keeps the raised limit of open files: {e}");
         }
     }
