@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::control::{self, Incoming};
+use super::crowd::Crowd;
 use super::flags;
 use super::frames::{self, FrameTooLong};
 use super::handshake::Peer;
@@ -73,6 +74,13 @@ pub(super) trait Receiver: Send + Sync + 'static {
     fn receive(&self, link: &Arc<Link>, incoming: Incoming);
 }
 
+/// What a reader knows of what it heard.
+#[derive(Default)]
+struct Hearing {
+    atoms: Atoms,
+    crowd: Crowd,
+}
+
 impl Link {
     /// A link over a connection whose handshake is done.
     pub(super) fn new(id: u64, peer: &Peer, (transport, ticks): (Transport, Ticks)) -> Arc<Self> {
@@ -118,7 +126,7 @@ impl Link {
     }
 
     async fn read(self: &Arc<Self>, receiver: &impl Receiver, room: &Arc<Room>) -> LinkEnd {
-        let mut atoms = Atoms::default();
+        let mut hearing = Hearing::default();
         let mut input = Input::new(self.id, self.transport.clone(), (room.clone(), self.paused.clone()));
         loop {
             if self.queue.is_crowded() {
@@ -127,11 +135,12 @@ impl Link {
                 self.heard();
                 self.paused.store(false, Ordering::Relaxed);
             }
+            hearing.crowd.rest();
             let read = input.read().await;
             self.heard();
             let result = match read {
                 Ok(0) => Err(LinkEnd::Closed),
-                Ok(_) => self.take_frames((input.buffer(), &mut atoms), receiver),
+                Ok(_) => self.take_frames((input.buffer(), &mut hearing), receiver),
                 Err(e) => Err(e.into()),
             };
             self.queue.flush();
@@ -145,15 +154,18 @@ impl Link {
     /// Takes all whole frames out of the buffer.
     fn take_frames(
         self: &Arc<Self>,
-        (buffer, atoms): (&mut BytesMut, &mut Atoms),
+        (buffer, hearing): (&mut BytesMut, &mut Hearing),
         receiver: &impl Receiver,
     ) -> Result<(), LinkEnd> {
         while let Some(frame) = frames::take(buffer)? {
             if frame.len() > limits::LARGE_FRAME_BYTES {
                 // Its terms may be many: other links are served by another thread meanwhile.
-                tokio::task::block_in_place(|| parse(&frame, atoms).map(|incoming| receiver.receive(self, incoming)))?;
+                let take = || parse(&frame, &mut hearing.atoms).map(|incoming| receiver.receive(self, incoming));
+                tokio::task::block_in_place(take)?;
             } else {
-                receiver.receive(self, parse(&frame, atoms)?);
+                let incoming = parse(&frame, &mut hearing.atoms)?;
+                hearing.crowd.heard(&incoming);
+                receiver.receive(self, incoming);
             }
         }
         Ok(())
