@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::control::{self, Incoming};
+use super::crowd::Crowd;
 use super::flags;
 use super::frames::{self, FrameTooLong};
 use super::handshake::Peer;
@@ -72,6 +73,13 @@ pub(super) trait Receiver: Send + Sync + 'static {
     fn receive(&self, link: &Arc<Link>, incoming: Incoming);
 }
 
+/// What a reader knows of what it heard.
+#[derive(Default)]
+struct Hearing {
+    atoms: Atoms,
+    crowd: Crowd,
+}
+
 impl Link {
     /// A link over a connection whose handshake is done.
     pub(super) fn new(id: u64, peer: &Peer, (transport, ticks): (Transport, Ticks)) -> Arc<Self> {
@@ -118,14 +126,15 @@ impl Link {
     }
 
     async fn read(self: &Arc<Self>, receiver: &impl Receiver, room: &Arc<Room>) -> LinkEnd {
-        let mut atoms = Atoms::default();
+        let mut hearing = Hearing::default();
         let mut input = Input::new(self.id, self.transport.clone(), (room.clone(), self.paused.clone()));
         loop {
+            hearing.crowd.rest();
             let read = input.read().await;
             self.heard();
             let result = match read {
                 Ok(0) => Err(LinkEnd::Closed),
-                Ok(_) => self.take_frames((&mut input, &mut atoms), (receiver, room)).await,
+                Ok(_) => self.take_frames((&mut input, &mut hearing), (receiver, room)).await,
                 Err(e) => Err(e.into()),
             };
             self.queue.flush();
@@ -139,16 +148,19 @@ impl Link {
     /// Takes all whole frames out of what was read. None before the replies to those before it found room.
     async fn take_frames(
         self: &Arc<Self>,
-        (input, atoms): (&mut Input, &mut Atoms),
+        (input, hearing): (&mut Input, &mut Hearing),
         (receiver, room): (&impl Receiver, &Room),
     ) -> Result<(), LinkEnd> {
         while let Some(frame) = frames::take(input.buffer())? {
             if frame.len() > limits::LARGE_FRAME_BYTES {
                 let _turn = self.pause(room.turn()).await;
                 // Its terms may be many: other links are served by another thread meanwhile.
-                tokio::task::block_in_place(|| parse(&frame, atoms).map(|incoming| receiver.receive(self, incoming)))?;
+                let take = || parse(&frame, &mut hearing.atoms).map(|incoming| receiver.receive(self, incoming));
+                tokio::task::block_in_place(take)?;
             } else {
-                receiver.receive(self, parse(&frame, atoms)?);
+                let incoming = parse(&frame, &mut hearing.atoms)?;
+                hearing.crowd.heard(&incoming);
+                receiver.receive(self, incoming);
             }
             if self.queue.is_crowded() {
                 self.queue.flush();

@@ -15,6 +15,7 @@ mod burst;
 mod call;
 mod connect;
 mod control;
+mod crowd;
 mod dial;
 mod dispatch;
 mod epmd;
