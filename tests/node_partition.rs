@@ -8,7 +8,9 @@ use support::agent::{Agent, BINARY};
 use support::netns::Network;
 use support::{Beam, unique};
 
-const TICK_TIME: u16 = 4;
+/// Seconds: the least that nodes take, and what no test lasts.
+const SHORT_TICKS: u16 = 4;
+const LONG_TICKS: u16 = 60;
 const EPMD_PORT: u16 = 4369;
 
 /// What the scripts share: to cut the network, to heal it, and the functions that they call.
@@ -30,24 +32,24 @@ const PRELUDE: &str = r#"
 "#;
 
 /// The agent on the first machine, dialling a BEAM node on the second.
-async fn agent(network: &Network, peer: &str) -> Agent {
+async fn agent(network: &Network, peer: &str, tick_time: u16) -> Agent {
     let [address, _] = network.addresses;
     let mut command = network.command(0, BINARY);
-    command.arg("start").env("MISSION_CONTROL_HOST", peer).env("OTTURNAUT_NET_TICKTIME", TICK_TIME.to_string());
+    command.arg("start").env("MISSION_CONTROL_HOST", peer).env("OTTURNAUT_NET_TICKTIME", tick_time.to_string());
     command.env("ERL_EPMD_PORT", EPMD_PORT.to_string());
     Agent::run(&format!("{}@{address}", unique("agent")), command).await
 }
 
-fn beam(network: &Network, name: &str) -> Beam {
-    Beam { name: name.to_owned(), netns: Some(network.name(1)), tick_time: TICK_TIME, ..Beam::new(EPMD_PORT) }
+fn beam(network: &Network, name: &str, tick_time: u16) -> Beam {
+    Beam { name: name.to_owned(), netns: Some(network.name(1)), tick_time, ..Beam::new(EPMD_PORT) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_ends_what_goes_over_it_on_both_sides_and_the_agent_comes_back_by_itself() {
     let network = Network::new();
     let name = format!("{}@{}", unique("beam"), network.addresses[1]);
-    let beam = beam(&network, &name);
-    let agent = agent(&network, &name).await;
+    let beam = beam(&network, &name, SHORT_TICKS);
+    let agent = agent(&network, &name, SHORT_TICKS).await;
     let script = r#"
         eventually.(fn -> node in Node.list(:hidden) end)
         {runner, os_pid} = start.()
@@ -82,8 +84,8 @@ async fn a_cut_ends_what_goes_over_it_on_both_sides_and_the_agent_comes_back_by_
 async fn a_cut_that_is_healed_in_time_costs_nothing() {
     let network = Network::new();
     let name = format!("{}@{}", unique("beam"), network.addresses[1]);
-    let beam = beam(&network, &name);
-    let agent = agent(&network, &name).await;
+    let beam = beam(&network, &name, LONG_TICKS);
+    let agent = agent(&network, &name, LONG_TICKS).await;
     let script = r#"
         eventually.(fn -> node in Node.list(:hidden) end)
         Node.monitor(node, true)
@@ -102,7 +104,7 @@ async fn a_cut_that_is_healed_in_time_costs_nothing() {
 async fn a_peer_whose_machine_went_down_is_served_when_it_is_back_whatever_became_of_its_old_link() {
     let mut network = Network::new();
     let name = format!("{}@{}", unique("beam"), network.addresses[1]);
-    let agent = agent(&network, "").await;
+    let agent = agent(&network, "", LONG_TICKS).await;
     let first = r#"
         :pong = Node.ping(node)
         {_, os_pid} = start.()
@@ -110,7 +112,7 @@ async fn a_peer_whose_machine_went_down_is_served_when_it_is_back_whatever_becam
         # Not a word more goes out.
         cut.()
     "#;
-    let said = beam(&network, &name).run(&agent.name, &format!("{PRELUDE}{first}")).await;
+    let said = beam(&network, &name, LONG_TICKS).run(&agent.name, &format!("{PRELUDE}{first}")).await;
     let os_pid = said.lines().find_map(|line| line.strip_prefix("pid ")).unwrap().to_owned();
     network.power_cycle();
     // A new life of the same name, while the agent still believes in the old one.
@@ -127,7 +129,7 @@ async fn a_peer_whose_machine_went_down_is_served_when_it_is_back_whatever_becam
         [] = Task.Supervisor.children({{Command.Supervisor, node}})
     "#
     );
-    beam(&network, &name).run(&agent.name, &format!("{PRELUDE}{second}")).await;
+    beam(&network, &name, LONG_TICKS).run(&agent.name, &format!("{PRELUDE}{second}")).await;
     let log = agent.log();
     assert!(log.contains("the peer connected anew") && !log.contains("was silent"), "{log}");
 }
