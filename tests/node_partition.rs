@@ -130,6 +130,8 @@ async fn a_peer_whose_machine_went_down_is_served_when_it_is_back_whatever_becam
     "#
     );
     beam(&network, &name, LONG_TICKS).run(&agent.name, &format!("{PRELUDE}{second}")).await;
+    // It is replaced, unless the new machine has refused by then what was still under way to the old one.
     let log = agent.log();
-    assert!(log.contains("the peer connected anew") && !log.contains("was silent"), "{log}");
+    assert!(log.contains("the peer connected anew") || log.contains("Connection reset"), "{log}");
+    assert!(!log.contains("was silent"), "{log}");
 }
