@@ -187,6 +187,15 @@ async fn a_call_that_goes_on_holds_nothing_of_the_link_that_it_came_over() {
 /// What large arguments may take together of this process, in which what is sent is made as well.
 const HELD: usize = limits::ARGUMENT_BYTES + 8 * 16 * 1024 * 1024;
 
+/// The node refuses a call before the arguments of those that run take too much, and serves others.
+async fn refuses_in_time((node, epmd_port): (&Node, u16), raw: &mut Raw, before: usize) {
+    raw.refused().await;
+    let held = resident_bytes() - before;
+    assert!(held < HELD, "{held} bytes");
+    serves(node, epmd_port).await;
+    node.shutdown(Duration::from_secs(1)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_of_calls_by_rex_share_the_bounded_memory_too() {
     let (node, epmd_port, dist_port) = node().await;
@@ -197,11 +206,7 @@ async fn arguments_of_calls_by_rex_share_the_bounded_memory_too() {
     for _ in 0..40 {
         raw.frame(&call).await.unwrap();
     }
-    raw.refused().await;
-    let held = resident_bytes() - before;
-    assert!(held < HELD, "{held} bytes");
-    serves(&node, epmd_port).await;
-    node.shutdown(Duration::from_secs(1)).await;
+    refuses_in_time((&node, epmd_port), &mut raw, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,11 +272,7 @@ async fn calls_with_large_arguments_share_a_bounded_memory() {
         let call = raw.call(n, "sleep_with", vec![Term::Int(600_000), large.clone()]);
         raw.frame(&call).await.unwrap();
     }
-    raw.refused().await;
-    let held = resident_bytes() - before;
-    assert!(held < HELD, "{held} bytes");
-    serves(&node, epmd_port).await;
-    node.shutdown(Duration::from_secs(1)).await;
+    refuses_in_time((&node, epmd_port), &mut raw, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -317,12 +318,8 @@ async fn arguments_count_with_the_frame_that_they_hold_on_to() {
         let args = list([Term::Int(600_000), Term::Binary(vec![7; 64 * 1024].into())]);
         raw.frame(&message(&control, Some(&args))).await.unwrap();
     }
-    raw.refused().await;
     drop(ballast);
-    let held = resident_bytes() - before;
-    assert!(held < HELD, "{held} bytes");
-    serves(&node, epmd_port).await;
-    node.shutdown(Duration::from_secs(1)).await;
+    refuses_in_time((&node, epmd_port), &mut raw, before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
