@@ -89,7 +89,7 @@ pub const LINK_STREAM_BYTES: usize = 1024 * 1024;
 
 /// Bytes that a link's socket takes beyond what its peer has room for, or nearly so: no reply overtakes them, and what a slow
 /// peer takes is seen by them. Enough to keep a fast link busy.
-pub const LINK_UNSENT_BYTES: u32 = 512 * 1024;
+pub const LINK_UNSENT_BYTES: u32 = 256 * 1024;
 
 /// Bytes of replies that wait in a link before it is read no further.
 pub const LINK_REPLY_BYTES: usize = 8 * 1024 * 1024;

@@ -119,7 +119,6 @@ async fn a_peer_whose_machine_went_down_is_served_when_it_is_back_whatever_becam
     let second = format!(
         r#"
         os_pid = "{os_pid}"
-        true = alive?.(os_pid)
         :pong = Node.ping(node)
         [me] = :rpc.call(node, :erlang, :nodes, [:hidden])
         true = me == node()
