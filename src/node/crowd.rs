@@ -2,7 +2,8 @@
 //!
 //! Each frame of theirs would wake this node by itself: their node writes them one by one, and to be woken and to answer costs
 //! several times what a call does. Where a crowd calls, the link rests for a moment before it reads on, and answers what has
-//! come by then with one write, as network cards do with packets. A caller who is alone, or one of a few, never waits.
+//! come by then with one write, as network cards do with packets. A caller who is alone, or one of a few, waits for nothing but
+//! for some microseconds in the two milliseconds after a crowd.
 
 use std::time::Duration;
 

@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(bytes.windows(7).filter(|bytes| bytes == b"running").count(), 1);
     }
 
-    /// As OTP 27 wrote it to a node with a cache, the second message after the first.
+    /// Put together after the specification; that real nodes write so, the conversations with them show.
     #[test]
     fn what_the_cache_holds_is_said_by_its_place() {
         let mut atoms = Atoms::default();
