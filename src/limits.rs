@@ -144,7 +144,8 @@ pub const HANDSHAKES: usize = 256;
 pub const LEAVING_STRANGERS: usize = 64;
 
 /// Links at once: nodes of a cluster that know the cookie, of which an outpost has a few. One that waits costs some 10 KiB
-/// (measured: 7), one that is read from 64 KiB and more, up to 2 MiB where its peer fills the cache of atoms with long ones. Handshakes under way when the last place is taken may exceed it.
+/// (measured: 7), one that is read from 64 KiB and more, up to 2 MiB where its peer fills the cache of atoms with long ones.
+/// Handshakes under way when the last place is taken may exceed it.
 pub const LINKS: usize = 1024;
 
 /// Connections that wait to be accepted: what the system gives at most by default.
