@@ -55,10 +55,10 @@ pub const NAME_BYTES: usize = 100;
 
 // ---- health ---------------------------------------------------------------------------------------------------------
 
-/// Attempts of a deploy's health check when the call says nothing (api: 10).
-pub const HEALTH_ATTEMPTS: u32 = 10;
+/// Time for a new version to become healthy when the call says nothing: an application that migrates or warms up.
+pub const HEALTH_DEADLINE: Duration = Duration::from_secs(60);
 
-/// Time between two of them when the call says nothing (api: 1000 ms).
+/// Time between two questions to it when the call says nothing (api: 1000 ms).
 pub const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
 // ---- EPMD -----------------------------------------------------------------------------------------------------------
@@ -196,6 +196,52 @@ pub const WAITING_RUNS: usize = 32;
 /// Runs of all applications at a time, running or waiting; each is a task of a few kilobytes.
 pub const RUNS: usize = 4096;
 
+/// Size from which on the journal is written anew without what has ended: some hundred deploys.
+pub const JOURNAL_BYTES: usize = 256 * 1024;
+
+/// Time for a whole deploy up to the switch, waiting for its turn included, when the call says nothing.
+pub const DEPLOY: Duration = Duration::from_hours(1);
+
+/// Most that a call may ask for.
+pub const LONGEST_DEPLOY: Duration = Duration::from_hours(24);
+
+/// Releases of an application that are kept, the running one among them, when the deployment says nothing (api: 5).
+pub const KEPT_RELEASES: usize = 5;
+
+/// Most that a deployment may ask for: each keeps an image.
+pub const MOST_KEPT_RELEASES: usize = 100;
+
+/// Time for connections to a replaced version to end by themselves (api: 30 s).
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// Time that passes at least between a switch and the stop of the old version: a request that was led there before the switch
+/// may not have its connection yet.
+pub const SHORTEST_DRAIN: Duration = Duration::from_millis(300);
+
+/// Time for the same before an undeploy, whose caller waits for it.
+pub const UNDEPLOY_DRAIN: Duration = Duration::from_secs(5);
+
+/// Pause between two looks at the connections to a replaced version.
+pub const DRAIN_PAUSE: Duration = Duration::from_millis(50);
+
+/// Longest such pause, when it takes long.
+pub const LONGEST_DRAIN_PAUSE: Duration = Duration::from_millis(500);
+
+/// Time that a deployment may ask for, to drain or to stop: a day of a long download.
+pub const LONGEST_GRACE: Duration = Duration::from_hours(24);
+
+/// Time for a release command: migrations of a large database.
+pub const RELEASE_COMMAND: Duration = Duration::from_mins(30);
+
+/// Last lines of a container's output that a failure tells.
+pub const TOLD_LINES: usize = 10;
+
+/// First and longest pause before an undo that failed is tried again.
+pub const STUCK_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Applications that are recovered side by side after a start.
+pub const RECOVERIES: usize = 16;
+
 /// How long a run waits once for a subscriber whose queue is full; after that it only drops what does not fit.
 pub const PROGRESS_WAIT: Duration = Duration::from_secs(1);
 
@@ -205,10 +251,6 @@ pub const PORT_RETRIES: usize = 3;
 
 /// Time for a pull: a large image over a slow line.
 pub const PULL: Duration = Duration::from_mins(10);
-
-/// Time between the switch of a route and the stop of the old container: requests under way end (measured: 300 ms is
-/// enough for none to fail).
-pub const DRAIN: Duration = Duration::from_millis(300);
 
 /// Time that a replaced container has between SIGTERM and SIGKILL, as engines have it.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -259,6 +301,9 @@ pub const CADDY_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Time for one request to a container engine that only looks or changes one thing.
 pub const ENGINE_REQUEST: Duration = Duration::from_secs(60);
+
+/// Most bytes that are kept of what a command in a container printed.
+pub const EXEC_OUTPUT_BYTES: usize = 16 * 1024;
 
 /// Sockets of engines whose clients are kept: a machine has one or two.
 pub const ENGINE_SOCKETS: usize = 16;

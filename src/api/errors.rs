@@ -49,8 +49,13 @@ pub(super) fn posix(name: &str) -> Term {
 
 /// A reason of the system as the atom Erlang has for it.
 pub(super) fn io(error: &std::io::Error) -> Term {
+    io_kind(error.kind())
+}
+
+/// The same of its kind.
+pub(super) fn io_kind(kind: std::io::ErrorKind) -> Term {
     use std::io::ErrorKind;
-    atom(match error.kind() {
+    atom(match kind {
         ErrorKind::NotFound => "enoent",
         ErrorKind::PermissionDenied => "eacces",
         ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => "eexist",
@@ -59,6 +64,7 @@ pub(super) fn io(error: &std::io::Error) -> Term {
         ErrorKind::StorageFull => "enospc",
         ErrorKind::ReadOnlyFilesystem => "erofs",
         ErrorKind::InvalidInput => "einval",
+        ErrorKind::WouldBlock => "ebusy",
         _ => "eio",
     })
 }

@@ -12,7 +12,8 @@ use super::command::forward;
 use super::{Api, errors};
 use crate::apps::Labels;
 use crate::host::{
-    BuildImage, Container, ContainerSpec, ContainerStatus, Runtime, RuntimeError, RuntimeKind, RuntimeTarget,
+    BuildImage, Container, ContainerSpec, ContainerStatus, Publish, Restart, Runtime, RuntimeError, RuntimeKind,
+    RuntimeTarget,
 };
 use crate::limits;
 use crate::node::{CallResult, Context, Module, Raise};
@@ -66,6 +67,11 @@ pub(super) fn target(runtime: &Reader<'_>, opts: Option<&Fields<'_>>) -> Result<
     with_socket(runtime.choice(&MODULES)?, opts)
 }
 
+/// The module of an engine.
+pub(super) fn module_name(kind: RuntimeKind) -> &'static str {
+    MODULES.iter().find(|(_, of)| *of == kind).map_or("nil", |(module, _)| module)
+}
+
 /// The engine of that kind, at the socket of the options if they name one.
 pub(super) fn with_socket(kind: RuntimeKind, opts: Option<&Fields<'_>>) -> Result<RuntimeTarget, ReadError> {
     let socket = opts.map(|opts| opts.read("socket", |socket| socket.path())).transpose()?.flatten();
@@ -90,8 +96,13 @@ fn start_request(
     let spec = ContainerSpec {
         name: fields.required("name")?.name()?.to_owned(),
         image: fields.required("image")?.name()?.to_owned(),
-        container_port: fields.required("container_port")?.port()?,
-        port: fields.required("port")?.port()?,
+        publish: Some(Publish {
+            container_port: fields.required("container_port")?.port()?,
+            port: fields.required("port")?.port()?,
+        }),
+        command: Vec::new(),
+        volumes: Vec::new(),
+        restart: Restart::UnlessStopped,
         env: env.into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),
         labels: BTreeMap::new(),
     };

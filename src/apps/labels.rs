@@ -10,6 +10,8 @@ const DEPLOYMENT_ID: &str = "otturnaut.deployment_id";
 const DOMAINS: &str = "otturnaut.domains";
 const CONTAINER_PORT: &str = "otturnaut.container_port";
 const OUTPOST: &str = "otturnaut.outpost";
+const RUN: &str = "otturnaut.run";
+const TASK: &str = "otturnaut.task";
 
 /// What the labels of one of the agent's containers say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +26,10 @@ pub struct Labels {
     pub domains: Vec<String>,
     /// The port that the application listens on inside.
     pub container_port: u16,
+    /// A mark of the run that started it.
+    pub run: Option<String>,
+    /// Whether it runs a command once, and is not the application.
+    pub task: bool,
 }
 
 impl Labels {
@@ -37,7 +43,9 @@ impl Labels {
             (DOMAINS, self.domains.join(",")),
             (CONTAINER_PORT, self.container_port.to_string()),
         ];
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let run = self.run.iter().map(|run| (RUN, run.clone()));
+        let task = self.task.then(|| (TASK, "true".to_owned()));
+        pairs.into_iter().chain(run).chain(task).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// What a container's labels say; `None` if it is not one of the agent's.
@@ -52,6 +60,8 @@ impl Labels {
             deployment_id: text(DEPLOYMENT_ID)?,
             domains: text(DOMAINS)?.split(',').filter(|d| !d.is_empty()).map(str::to_owned).collect(),
             container_port: labels.get(CONTAINER_PORT)?.parse().ok()?,
+            run: text(RUN),
+            task: labels.contains_key(TASK),
         })
     }
 
@@ -80,8 +90,10 @@ mod tests {
             deployment_id in "[a-zA-Z0-9_-]{1,10}",
             domains in proptest::collection::vec("[a-z*.-]{1,12}", 0..4),
             container_port: u16,
+            run in proptest::option::of("[a-z]{1,8}"),
+            task: bool,
         ) {
-            let labels = Labels { outpost, app_id, deployment_id, domains, container_port };
+            let labels = Labels { outpost, app_id, deployment_id, domains, container_port, run, task };
             prop_assert_eq!(Labels::read(&labels.write()), Some(labels));
         }
 
@@ -96,7 +108,8 @@ mod tests {
     #[test]
     fn a_container_of_somebody_else_is_not_ours() {
         let (outpost, app_id, deployment_id) = ("o@h".into(), "a".into(), "1".into());
-        let ours = Labels { outpost, app_id, deployment_id, domains: vec![], container_port: 80 };
+        let ours =
+            Labels { outpost, app_id, deployment_id, domains: vec![], container_port: 80, run: None, task: false };
         let mut foreign = ours.write();
         foreign.remove(MANAGED);
         assert_eq!(Labels::read(&foreign), None);

@@ -84,13 +84,21 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::host::{Probe, ProbeAnswer};
+    use crate::host::{Connection, Probe, ProbeAnswer};
 
     /// A machine on which somebody listens on these ports.
     struct Listening(Vec<u16>);
 
     #[async_trait]
     impl Network for Listening {
+        async fn connections(&self, _: &[u16]) -> std::io::Result<Vec<Connection>> {
+            unreachable!("ports are looked at, not asked")
+        }
+
+        async fn owners(&self, _: &[Connection]) -> Vec<String> {
+            unreachable!("ports are looked at, not asked")
+        }
+
         async fn probe(&self, _: &Probe) -> ProbeAnswer {
             unreachable!("ports are looked at, not asked")
         }

@@ -17,6 +17,9 @@ use super::*;
 use crate::host::*;
 use crate::secret::Secret;
 
+/// Builds run no container of their own.
+const NO_CONTAINER: &str = "a build touches no container";
+
 /// The real git, an engine that only looks at what it is given, and directories under a temporary one.
 #[derive(Clone)]
 struct Machine(Arc<Inside>);
@@ -45,7 +48,14 @@ impl Machine {
 
     fn host(&self) -> Host {
         let all = Arc::new(self.clone());
-        Host { runtimes: all.clone(), proxies: all.clone(), processes: all.clone(), network: all.clone(), files: all }
+        Host {
+            runtimes: all.clone(),
+            proxies: all.clone(),
+            processes: all.clone(),
+            network: all.clone(),
+            files: all,
+            storage: Arc::new(storage::DataStorage::new(Path::new("/nowhere"))),
+        }
     }
 
     fn git(&self) -> Git {
@@ -136,6 +146,38 @@ impl Files for Machine {
 
 #[async_trait]
 impl Runtime for Machine {
+    async fn start_again(&self, _: &str) -> Result<(), RuntimeError> {
+        unreachable!("{NO_CONTAINER}")
+    }
+
+    async fn wait(&self, _: &str) -> Result<i64, RuntimeError> {
+        unreachable!("{NO_CONTAINER}")
+    }
+
+    async fn tail(&self, _: &str, _: usize) -> Result<Vec<Line>, RuntimeError> {
+        unreachable!("{NO_CONTAINER}")
+    }
+
+    async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<ExecEnd, RuntimeError> {
+        unreachable!("{NO_CONTAINER}")
+    }
+
+    async fn image(&self, _: &str) -> Result<Image, RuntimeError> {
+        unreachable!("a build looks at no image")
+    }
+
+    async fn tag_image(&self, _: &str, _: &str, _: &str) -> Result<(), RuntimeError> {
+        unreachable!("a build gives one name")
+    }
+
+    async fn remove_image(&self, _: &str) -> Result<(), RuntimeError> {
+        unreachable!("a build removes no image")
+    }
+
+    async fn image_tags(&self, _: &str) -> Result<Vec<String>, RuntimeError> {
+        unreachable!("a build looks at no image")
+    }
+
     async fn build_image(&self, build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError> {
         let mut names: Vec<String> = std::fs::read_dir(&build.context)
             .unwrap()
@@ -201,6 +243,14 @@ impl Proxies for Machine {
 
 #[async_trait]
 impl Network for Machine {
+    async fn connections(&self, _: &[u16]) -> std::io::Result<Vec<Connection>> {
+        unreachable!("{NO_CONTAINER}")
+    }
+
+    async fn owners(&self, _: &[Connection]) -> Vec<String> {
+        unreachable!("{NO_CONTAINER}")
+    }
+
     async fn probe(&self, _: &Probe) -> ProbeAnswer {
         unreachable!()
     }

@@ -6,15 +6,16 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::apps::{InvalidName, check_app_id, check_deployment_id};
 use crate::host::RuntimeTarget;
 use crate::limits;
 use crate::secret::Secret;
-use crate::watch::ExpectedStatus;
 
 /// Where a deployment is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Not begun.
     Pending,
@@ -28,8 +29,18 @@ pub enum Status {
     RolledBack,
 }
 
-/// One run of putting a version of an application in place.
-#[derive(Debug, Clone)]
+/// How a version takes the place of the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// Both run until the new one has the requests.
+    BlueGreen,
+    /// The old one stops before the new one starts: for a volume that only one may write. Nobody answers in between.
+    Recreate,
+}
+
+/// One run of putting a version of an application in place. What may hold secrets is not written down with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Deployment {
     /// Its id.
     pub id: String,
@@ -40,11 +51,25 @@ pub struct Deployment {
     /// The port that the application listens on inside.
     pub container_port: u16,
     /// The application's environment.
+    #[serde(skip)]
     pub env: BTreeMap<String, Secret<String>>,
     /// The host names that lead to it; without one it gets no route.
     pub domains: Vec<String>,
     /// The engine to run it on.
     pub runtime: RuntimeTarget,
+    /// How it takes the place of the version before.
+    pub strategy: Strategy,
+    /// `name:/path` or `/host:/path`, each with `:ro` at its end where wanted.
+    pub volumes: Vec<String>,
+    /// A command that runs once in the new image before the new version starts; empty: none.
+    #[serde(skip)]
+    pub release_command: Vec<String>,
+    /// How many releases of the application are kept, this one among them.
+    pub keep_releases: usize,
+    /// Time for connections to the version before to end by themselves.
+    pub drain_timeout: Duration,
+    /// Time for the version before between SIGTERM and SIGKILL.
+    pub stop_timeout: Duration,
     /// Where it is in its life.
     pub status: Status,
     /// Its port on this machine, once it runs.
@@ -74,6 +99,12 @@ impl Deployment {
             env: BTreeMap::new(),
             domains: Vec::new(),
             runtime,
+            strategy: Strategy::BlueGreen,
+            volumes: Vec::new(),
+            release_command: Vec::new(),
+            keep_releases: limits::KEPT_RELEASES,
+            drain_timeout: limits::DRAIN,
+            stop_timeout: limits::STOP_GRACE,
             status: Status::Pending,
             port: None,
             container_name: None,
@@ -108,46 +139,6 @@ pub fn container_name(app_id: &str, id: &str) -> String {
 /// The id of an application's route: `{app_id}-route`.
 pub fn route_id(app_id: &str) -> String {
     format!("{app_id}-route")
-}
-
-/// When a new version counts as healthy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthPolicy {
-    /// With `interval` the time that it has: `max_attempts * interval`. It is asked more often than that at first.
-    pub max_attempts: u32,
-    /// Longest time between two questions.
-    pub interval: Duration,
-    /// What to ask. An application with domains must answer HTTP whatever else is asked.
-    pub probe: Option<HealthProbe>,
-}
-
-impl Default for HealthPolicy {
-    fn default() -> Self {
-        Self { max_attempts: limits::HEALTH_ATTEMPTS, interval: limits::HEALTH_INTERVAL, probe: None }
-    }
-}
-
-/// What to ask a new version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HealthProbe {
-    /// Nothing; its container is to keep running.
-    Running,
-    /// A `GET` on its port.
-    Http {
-        /// Path and query, `/` if none is given.
-        path: Option<String>,
-        /// The `Host` header.
-        host: Option<String>,
-        /// Which statuses are right.
-        expected: ExpectedStatus,
-        /// Time for one answer, 5 s if none is given.
-        timeout: Option<Duration>,
-    },
-    /// A connection to its port.
-    Tcp {
-        /// Time for one connection, 5 s if none is given.
-        timeout: Option<Duration>,
-    },
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The door of the room: runs deploys and undeploys, one an application at a time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,14 +9,23 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::blue_green;
+use super::cancel::Cancel;
+use super::forward;
+use super::garbage::{self, Item};
+use super::journal::{Journal, OpenRun, Record, RunId, Work};
+use super::plan::{self, Plan};
 use super::progress::Reporter;
 use super::queue::{Queue, Ticket};
 use super::recover::recover;
-use super::run::{RouteChange, Run};
-use super::saga::Failed;
+use super::releases::{self, Release, RollbackError};
+use super::run::{Notes, Run};
+use super::runs::{CancelError, RunInfo, RunKind, RunState, Runs};
+use super::saga::{self, Failed, Stuck};
+use super::steps;
 use super::undeploy::Undeploy;
-use super::{DeployError, DeployStep, Deployment, HealthPolicy, Progress, Status, UndeployError, UndeployStep};
+use super::{
+    DeployError, DeployStep, Deployment, HealthPolicy, Progress, Status, UndeployError, UndeployStep, generate_id,
+};
 use crate::apps::{AppState, PortManager, check_app_id};
 use crate::host::{Host, RuntimeTarget};
 use crate::limits;
@@ -35,10 +44,18 @@ pub struct EngineSettings {
 }
 
 /// How a deploy runs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecuteOptions {
     /// When the new version counts as healthy.
     pub health: HealthPolicy,
+    /// Time until its switch, waiting for its turn included.
+    pub deadline: Duration,
+}
+
+impl Default for ExecuteOptions {
+    fn default() -> Self {
+        Self { health: HealthPolicy::default(), deadline: limits::DEPLOY }
+    }
 }
 
 /// A deploy that completed.
@@ -70,6 +87,8 @@ pub struct UndeployRequest {
     pub runtime: RuntimeTarget,
     /// The deployment that the caller named, for the progress.
     pub deployment_id: Option<String>,
+    /// Whether deploys of it that are under way are cancelled; otherwise it waits for them.
+    pub cancel: bool,
 }
 
 /// Runs deploys and undeploys. Clones share it.
@@ -79,24 +98,56 @@ pub struct Engine(Arc<Inner>);
 /// What all runs share.
 pub(super) struct Inner {
     pub(super) settings: EngineSettings,
+    pub(super) journal: Journal,
     pub(super) queue: Queue,
-    tasks: TaskTracker,
+    pub(super) runs: Runs,
+    /// Runs.
+    pub(super) tasks: TaskTracker,
+    /// What goes on beside them until the end.
+    background: TaskTracker,
     /// Nothing new is begun.
-    closing: CancellationToken,
+    pub(super) closing: CancellationToken,
     /// What runs is cancelled.
-    cancelled: CancellationToken,
+    pub(super) cancelled: CancellationToken,
+    /// All runs have ended.
+    ended: CancellationToken,
+    /// Runs of the journal that a death tore.
+    torn: Mutex<Vec<(RunId, OpenRun)>>,
+}
+
+/// What becomes of a deploy: its reason if it failed, and what could not be undone.
+type Outcome = Result<Deployed, (DeployError, Vec<String>)>;
+
+/// Where the progress of a deploy goes.
+pub type DeployProgress = Option<mpsc::Sender<Progress<DeployStep>>>;
+
+/// A deploy and how it is to run.
+struct Asked {
+    deployment: Deployment,
+    options: ExecuteOptions,
+    kind: RunKind,
+    /// The image to start, where it is not the deployment's own name for it.
+    image: Option<String>,
 }
 
 impl Engine {
-    /// An engine that has nothing under way.
+    /// An engine that has nothing under way. Within a runtime: its journal is written in the background.
     pub fn new(settings: EngineSettings) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
+            journal: Journal::new(settings.host.storage.clone()),
             settings,
             queue: Queue::default(),
+            runs: Runs::default(),
             tasks: TaskTracker::new(),
+            background: TaskTracker::new(),
             closing: CancellationToken::new(),
             cancelled: CancellationToken::new(),
-        }))
+            ended: CancellationToken::new(),
+            torn: Mutex::default(),
+        });
+        let (journal, ended) = (inner.journal.clone(), inner.ended.clone());
+        inner.background.spawn(async move { ended.run_until_cancelled(journal.write()).await });
+        Self(inner)
     }
 
     /// Runs a deploy to its end, after those of the same application that came before. Dropping the future cancels and
@@ -106,45 +157,71 @@ impl Engine {
     /// It failed, and what it had done is undone.
     pub async fn execute(
         &self,
-        mut deployment: Deployment,
+        deployment: Deployment,
         options: ExecuteOptions,
-        progress: Option<mpsc::Sender<Progress<DeployStep>>>,
+        progress: DeployProgress,
     ) -> Result<Deployed, Box<DeployFailure>> {
-        deployment.status = Status::InProgress;
-        deployment.started_at = Some(Timestamp::now());
-        let ticket = match deployment.validate().map_err(DeployError::Invalid).and_then(|()| self.admit(&deployment)) {
-            Ok(ticket) => ticket,
-            Err(reason) => return Err(failure(reason, deployment, Vec::new())),
-        };
-        let cancel = self.0.cancelled.child_token();
-        let _cancelled_with_the_caller = cancel.clone().drop_guard();
-        let inner = Arc::clone(&self.0);
-        let begun = deployment.clone();
-        let run = Run {
-            outpost: inner.settings.outpost.clone(),
-            host: inner.settings.host.clone(),
-            state: inner.settings.state.clone(),
-            ports: inner.settings.ports.clone(),
-            health: options.health,
-            progress: Reporter::new(&deployment.app_id, Some(&deployment.id), progress),
-            cancel,
-            deployment,
-            old: None,
-            started: None,
-            route: RouteChange::default(),
-            old_ports: Vec::new(),
-            leftovers: Vec::new(),
-        };
-        let task = self.0.tasks.spawn(async move { inner.deploy(run, ticket).await });
-        match task.await {
-            Ok(Ok(deployed)) => Ok(deployed),
-            Ok(Err((reason, stuck))) => Err(failure(reason, begun, stuck)),
-            Err(_) => Err(failure(DeployError::Crashed, begun, Vec::new())),
-        }
+        self.deploy(Asked { deployment, options, kind: RunKind::Deploy, image: None }, progress).await
     }
 
-    /// Takes an application away: route, containers, port, state. What is missing is fine; what cannot be done is logged
-    /// and does not stop the rest. Waits its turn as a deploy does. Dropping the future cancels it only while it waits.
+    /// Puts an earlier release in place of the one that runs: `to`, or the one before. As a deploy, once it is certain
+    /// that its image and its configuration are here.
+    ///
+    /// # Errors
+    /// There is no such release, or what it needs is gone; otherwise as for a deploy.
+    pub async fn rollback(
+        &self,
+        app_id: &str,
+        to: Option<&str>,
+        progress: DeployProgress,
+    ) -> Result<Result<Deployed, Box<DeployFailure>>, RollbackError> {
+        let release = releases::choose(&self.0.journal, app_id, to)?;
+        let image = releases::image(&self.0.settings.host, &release).await?;
+        let loaded = releases::load(&self.0.settings.host, &release).await;
+        let gone = || RollbackError::ConfigurationGone { deployment_id: release.deployment.id.clone() };
+        let (deployment, health) = loaded.ok_or_else(gone)?;
+        let options = ExecuteOptions { health, ..ExecuteOptions::default() };
+        Ok(self.deploy(Asked { deployment, options, kind: RunKind::Rollback, image: Some(image) }, progress).await)
+    }
+
+    /// An application's releases that are kept, the one that runs last.
+    pub fn releases(&self, app_id: &str) -> Vec<Release> {
+        self.0.journal.releases(app_id)
+    }
+
+    /// What a deploy would do. Nothing is touched.
+    pub async fn plan(&self, deployment: &Deployment, options: &ExecuteOptions) -> Result<Plan, DeployError> {
+        deployment.validate().map_err(DeployError::Invalid)?;
+        Ok(plan::plan(&self.0, deployment, options).await)
+    }
+
+    /// What is kept of all releases and why; what is not, is removed unless it is only asked for.
+    pub async fn prune(&self, dry_run: bool) -> Vec<Item> {
+        let apps = self.0.journal.apps();
+        if dry_run {
+            return garbage::survey(&self.0.journal, &apps);
+        }
+        garbage::collect(&self.0.settings, &self.0.journal, &apps).await
+    }
+
+    /// What is under way, and what could not be undone yet.
+    pub fn list(&self) -> Vec<RunInfo> {
+        let mut runs = self.0.runs.list();
+        runs.extend(super::stuck::list(&self.0.journal));
+        runs
+    }
+
+    /// Breaks a deployment's run off and waits until it is undone.
+    ///
+    /// # Errors
+    /// There is none, or its version has the requests already.
+    pub async fn cancel(&self, deployment_id: &str) -> Result<(), CancelError> {
+        self.0.runs.cancel(|run| run.deployment_id.as_deref() == Some(deployment_id)).await
+    }
+
+    /// Takes an application away: route, containers, port, state, releases. What is missing is fine; what cannot be done is
+    /// logged and does not stop the rest. Waits its turn as a deploy does. Dropping the future cancels it only while it
+    /// waits.
     ///
     /// # Errors
     /// It was not begun.
@@ -159,31 +236,24 @@ impl Engine {
         }
         let full = |_| UndeployError::QueueFull { app_id: request.app_id.clone() };
         let ticket = self.0.queue.enter(&request.app_id).map_err(full)?;
-        let cancel = self.0.cancelled.child_token();
-        let _cancelled_with_the_caller = cancel.clone().drop_guard();
+        if request.cancel {
+            // Those that are past their switch are waited for.
+            drop(self.0.runs.ask(|run| run.app_id == request.app_id && run.kind != RunKind::Undeploy));
+        }
+        let cancel = Cancel::child_of(&self.0.cancelled);
+        let _cancelled_with_the_caller = cancel.guard();
+        let id = self.0.journal.next_run();
+        let info = info(&request.app_id, request.deployment_id.clone(), RunKind::Undeploy);
+        let place = self.0.runs.enter(id, info, cancel.clone());
+        let reporter = Reporter::new(&request.app_id, request.deployment_id.as_deref(), progress).shown_at(place);
+        let run = Undeploy::new(id, &self.0, request, reporter);
         let inner = Arc::clone(&self.0);
-        let run = Undeploy {
-            host: inner.settings.host.clone(),
-            state: inner.settings.state.clone(),
-            ports: inner.settings.ports.clone(),
-            progress: Reporter::new(&request.app_id, request.deployment_id.as_deref(), progress),
-            request,
-        };
-        let task = self.0.tasks.spawn(async move {
-            match inner.turn(&ticket, &cancel).await {
-                Ok(()) => {
-                    run.run().await;
-                    Ok(())
-                }
-                Err(NoTurn::Cancelled) => Err(UndeployError::Cancelled),
-                Err(NoTurn::ShuttingDown) => Err(UndeployError::ShuttingDown),
-            }
-        });
+        let task = self.0.tasks.spawn(async move { inner.undeploy(run, ticket, cancel).await });
         task.await.unwrap_or(Err(UndeployError::Crashed))
     }
 
-    /// Rebuilds the state from the containers of all present engines and removes what a torn deploy left. An engine that
-    /// does not answer is asked again in the background.
+    /// Ends or undoes what a death tore, rebuilds the state from the journal and the containers of all present engines,
+    /// and removes what nobody needs. An engine that does not answer is asked again in the background.
     pub async fn recover(&self) {
         if recover(&self.0).await {
             return;
@@ -199,12 +269,52 @@ impl Engine {
     pub async fn shutdown(&self, grace: Duration) {
         self.0.closing.cancel();
         self.0.tasks.close();
-        if timeout(grace, self.0.tasks.wait()).await.is_ok() {
-            return;
+        if timeout(grace, self.0.tasks.wait()).await.is_err() {
+            self.0.cancelled.cancel();
+            if timeout(limits::UNDO, self.0.tasks.wait()).await.is_err() {
+                tracing::error!(runs = self.0.tasks.len(), "runs did not end in time: recovery finds what they leave");
+            }
         }
-        self.0.cancelled.cancel();
-        if timeout(limits::UNDO, self.0.tasks.wait()).await.is_err() {
-            tracing::error!(runs = self.0.tasks.len(), "runs did not end in time: recovery finds what they leave");
+        self.0.ended.cancel();
+        self.0.background.close();
+        self.0.background.wait().await;
+        self.0.journal.flush().await;
+    }
+
+    async fn deploy(&self, asked: Asked, progress: DeployProgress) -> Result<Deployed, Box<DeployFailure>> {
+        let Asked { mut deployment, options, kind, image } = asked;
+        deployment.status = Status::InProgress;
+        deployment.started_at = Some(Timestamp::now());
+        let ticket = match deployment.validate().map_err(DeployError::Invalid).and_then(|()| self.admit(&deployment)) {
+            Ok(ticket) => ticket,
+            Err(reason) => return Err(failure(reason, deployment, Vec::new())),
+        };
+        let cancel = Cancel::child_of(&self.0.cancelled);
+        let _cancelled_with_the_caller = cancel.guard();
+        let id = self.0.journal.next_run();
+        let info = info(&deployment.app_id, Some(deployment.id.clone()), kind);
+        let place = self.0.runs.enter(id, info, cancel.clone());
+        let begun = deployment.clone();
+        let run = Run {
+            id,
+            settings: self.0.settings.clone(),
+            journal: self.0.journal.clone(),
+            health: options.health,
+            image,
+            rollback: kind == RunKind::Rollback,
+            progress: Reporter::new(&deployment.app_id, Some(&deployment.id), progress).shown_at(place),
+            cancel,
+            deployment,
+            notes: Notes { mark: generate_id(), ..Notes::default() },
+            leftovers: Vec::new(),
+            down_since: None,
+        };
+        let inner = Arc::clone(&self.0);
+        let task = self.0.tasks.spawn(async move { inner.deploy(run, ticket, options.deadline).await });
+        match task.await {
+            Ok(Ok(deployed)) => Ok(deployed),
+            Ok(Err((reason, stuck))) => Err(failure(reason, begun, stuck)),
+            Err(_) => Err(failure(DeployError::Crashed, begun, Vec::new())),
         }
     }
 
@@ -224,7 +334,7 @@ enum NoTurn {
 }
 
 impl Inner {
-    async fn turn(&self, ticket: &Ticket, cancel: &CancellationToken) -> Result<(), NoTurn> {
+    async fn turn(&self, ticket: &Ticket, cancel: &Cancel) -> Result<(), NoTurn> {
         tokio::select! {
             biased;
             () = cancel.cancelled() => Err(NoTurn::Cancelled),
@@ -233,27 +343,88 @@ impl Inner {
         }
     }
 
-    async fn deploy(&self, mut run: Run, ticket: Ticket) -> Result<Deployed, (DeployError, Vec<String>)> {
-        match self.turn(&ticket, &run.cancel).await {
-            Ok(()) => {}
-            Err(NoTurn::Cancelled) => return Err((DeployError::Cancelled, Vec::new())),
-            Err(NoTurn::ShuttingDown) => return Err((DeployError::ShuttingDown, Vec::new())),
+    async fn deploy(self: &Arc<Self>, mut run: Run, ticket: Ticket, deadline: Duration) -> Outcome {
+        let cancel = run.cancel.clone();
+        let switched = cancel.within(deadline, self.until_switched(&mut run, &ticket)).await;
+        if let Err((error, stuck)) = switched {
+            let left = stuck.iter().map(ToString::to_string).collect();
+            self.give_up(run, &stuck);
+            return Err((error, left));
         }
-        let (app_id, deployment_id) = (run.deployment.app_id.clone(), run.deployment.id.clone());
-        tracing::info!(app_id, deployment_id, image = run.deployment.image, "deploy begins");
-        if let Err(Failed { error, stuck }) = blue_green::deploy(&mut run).await {
-            let stuck: Vec<String> = stuck.iter().map(ToString::to_string).collect();
-            tracing::warn!(app_id, deployment_id, error = chain(&error), ?stuck, "deploy failed");
-            return Err((error, stuck));
-        }
+        forward::go_on(&mut run).await;
         let Run { mut deployment, leftovers, .. } = run;
         deployment.status = Status::Completed;
         deployment.completed_at = Some(Timestamp::now());
+        let (app_id, deployment_id) = (&deployment.app_id, &deployment.id);
         tracing::info!(app_id, deployment_id, port = deployment.port, "deploy completed");
         Ok(Deployed { deployment, leftovers })
     }
 
-    async fn recover_patiently(&self) {
+    /// Waits for the turn and runs the steps; what of them could not be undone is told with the reason.
+    async fn until_switched(&self, run: &mut Run, ticket: &Ticket) -> Result<(), (DeployError, Vec<Stuck>)> {
+        let ahead = ticket.ahead();
+        if ahead > 0 {
+            run.progress.tell(DeployStep::Queued, waiting(ahead)).await;
+        }
+        match self.turn(ticket, &run.cancel).await {
+            Ok(()) => {}
+            Err(NoTurn::Cancelled) => return Err((run.cancel.error(), Vec::new())),
+            Err(NoTurn::ShuttingDown) => return Err((DeployError::ShuttingDown, Vec::new())),
+        }
+        let (app_id, deployment_id) = (run.deployment.app_id.clone(), run.deployment.id.clone());
+        tracing::info!(app_id, deployment_id, image = run.deployment.image, "deploy begins");
+        run.progress.state(RunState::Running);
+        let work = Work::Deploy { deployment: Box::new(run.deployment.clone()), rollback: run.rollback };
+        run.journal.note(&Record::Begun { run: run.id, work });
+        if let Err(Failed { error, stuck }) = saga::run(steps::of(run.deployment.strategy), run).await {
+            let left: Vec<String> = stuck.iter().map(ToString::to_string).collect();
+            tracing::warn!(app_id, deployment_id, error = chain(&error), stuck = ?left, "deploy failed");
+            return Err((error, stuck));
+        }
+        run.progress.state(RunState::Finishing);
+        Ok(())
+    }
+
+    /// Ends a run that failed, unless something of it has still to be undone.
+    pub(super) fn give_up(self: &Arc<Self>, run: Run, stuck: &[Stuck]) {
+        if stuck.is_empty() {
+            self.journal.settle(&Record::Ended { run: run.id });
+        } else {
+            super::stuck::keep(self, run, stuck);
+        }
+    }
+
+    /// Keeps runs that a death tore until they are settled.
+    pub(super) fn torn(&self, runs: Vec<(RunId, OpenRun)>) {
+        self.torn.lock().unwrap_or_else(PoisonError::into_inner).extend(runs);
+    }
+
+    /// Takes all of them.
+    pub(super) fn take_torn(&self) -> Vec<(RunId, OpenRun)> {
+        std::mem::take(&mut *self.torn.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn undeploy(
+        self: &Arc<Self>,
+        mut run: Undeploy,
+        ticket: Ticket,
+        cancel: Cancel,
+    ) -> Result<(), UndeployError> {
+        let ahead = ticket.ahead();
+        if ahead > 0 {
+            run.progress.tell(UndeployStep::Queued, waiting(ahead)).await;
+        }
+        match self.turn(&ticket, &cancel).await {
+            Ok(()) => {
+                run.run().await;
+                Ok(())
+            }
+            Err(NoTurn::Cancelled) => Err(UndeployError::Cancelled),
+            Err(NoTurn::ShuttingDown) => Err(UndeployError::ShuttingDown),
+        }
+    }
+
+    async fn recover_patiently(self: &Arc<Self>) {
         let (mut pause, longest) = limits::RECOVERY_PAUSES;
         loop {
             tokio::time::sleep(pause).await;
@@ -262,6 +433,25 @@ impl Inner {
             }
             pause = (pause * 2).min(longest);
         }
+    }
+}
+
+fn info(app_id: &str, deployment_id: Option<String>, kind: RunKind) -> RunInfo {
+    RunInfo {
+        app_id: app_id.to_owned(),
+        deployment_id,
+        kind,
+        state: RunState::Queued,
+        step: None,
+        since: Some(Timestamp::now()),
+        stuck: Vec::new(),
+    }
+}
+
+fn waiting(ahead: usize) -> String {
+    match ahead {
+        1 => "Waiting for the run before it".to_owned(),
+        _ => format!("Waiting for {ahead} runs before it"),
     }
 }
 

@@ -1,7 +1,12 @@
 //! Why a deploy or an undeploy came to nothing.
 
+use std::time::Duration;
+
+use super::journal::JournalError;
+use super::saga::Panicked;
 use crate::apps::{Exhausted, InvalidName, StateFull};
 use crate::host::{ProxyError, RuntimeError};
+use crate::limits;
 use crate::watch::NotReady;
 
 /// Why a deploy failed.
@@ -32,12 +37,43 @@ pub enum DeployError {
         /// Why.
         source: ProxyError,
     },
+    /// The release command did not end well.
+    #[error("the release command {}", ended(*code))]
+    ReleaseCommand {
+        /// Its exit code; none if it did not end in time.
+        code: Option<i64>,
+        /// The last lines of its output.
+        output: Vec<String>,
+    },
+    /// The old container did not stop, before the new one could start.
+    #[error("the old container {name} could not be stopped")]
+    StopOld {
+        /// The container.
+        name: String,
+        /// Why.
+        source: RuntimeError,
+    },
+    /// What the new version is started with could not be kept.
+    #[error("the configuration could not be kept")]
+    Save {
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What it was about to do could not be put on record, so that it was not done.
+    #[error("the journal could not be written")]
+    Journal(#[source] JournalError),
     /// There is no room for the application's state.
     #[error("the state could not be kept")]
     State(#[source] StateFull),
     /// It was cancelled; what it had done is undone.
     #[error("the deploy was cancelled")]
     Cancelled,
+    /// Its time was up; what it had done is undone.
+    #[error("the deploy did not get to its switch within {within:?}")]
+    DeadlineExceeded {
+        /// The time that it had.
+        within: Duration,
+    },
     /// Too many wait for this application already.
     #[error("too many deploys of {app_id} wait already")]
     QueueFull {
@@ -50,6 +86,32 @@ pub enum DeployError {
     /// The run broke off by a fault of the agent's own.
     #[error("the run broke off by a fault of the agent")]
     Crashed,
+}
+
+impl DeployError {
+    /// What a subscriber is told: the cause, since the step is known, with the last lines of output where there are some.
+    pub(super) fn told(&self) -> String {
+        match self {
+            Self::ReleaseCommand { output, .. } if !output.is_empty() => {
+                format!("{self}; its last output:\n{}", output.join("\n"))
+            }
+            _ => std::error::Error::source(self).map_or_else(|| self.to_string(), ToString::to_string),
+        }
+    }
+}
+
+impl From<Panicked> for DeployError {
+    fn from(_: Panicked) -> Self {
+        Self::Crashed
+    }
+}
+
+/// How a command ended that did not end well.
+fn ended(code: Option<i64>) -> String {
+    match code {
+        Some(code) => format!("exited with code {code}"),
+        None => format!("did not end within {:?}", limits::RELEASE_COMMAND),
+    }
 }
 
 /// Why an undeploy was not done at all; what fails within one is logged and does not stop it.

@@ -1,33 +1,55 @@
 //! Deployments: putting a version of an application in place, and taking it away.
 //!
 //! ```text
-//! engine --> queue                           whose turn it is, one run an application
-//!        --> blue_green --> saga             allocate_port, start_container, health_check, switch_route: with undo
-//!                       --> retire           stop_old, release_port: only forward
+//! engine --> queue, runs                     whose turn it is, one run an application; who runs, how far, cancel
+//!        --> saga, steps/                    up to the switch: each step recorded before it acts, with undo
+//!        --> journal/                        what is recorded
+//!        --> forward --> retire, drain       after the switch: the old version goes
+//!                    --> releases, garbage   what is kept of it, what goes
+//!        --> stuck                           undos that failed, tried again
 //!        --> undeploy
-//!        --> recover                         after a start
+//!        --> recover --> settle              after a start: torn runs are ended or undone
+//!                    --> found               the state is rebuilt
+//!        --> plan                            what a deploy would do
 //! ```
 //!
 //! A run is a task of its own on the engine's tracker. Its caller's future only waits for it, and cancels it when dropped.
 
-mod blue_green;
+mod cancel;
 mod deployment;
+mod difference;
+mod drain;
 mod engine;
 mod error;
+mod forward;
+mod found;
+mod garbage;
+mod health;
+mod journal;
+mod plan;
 mod progress;
 mod queue;
 mod recover;
+mod releases;
 mod retire;
 mod run;
+mod runs;
 mod saga;
-mod start;
-mod switch;
+mod settle;
+mod steps;
+mod stuck;
 mod undeploy;
 
-pub use deployment::{Deployment, HealthPolicy, HealthProbe, Status, container_name, generate_id, route_id};
-pub use engine::{DeployFailure, Deployed, Engine, EngineSettings, ExecuteOptions, UndeployRequest};
+pub use deployment::{Deployment, Status, Strategy, container_name, generate_id, route_id};
+pub use engine::{DeployFailure, DeployProgress, Deployed, Engine, EngineSettings, ExecuteOptions, UndeployRequest};
 pub use error::{DeployError, UndeployError};
-pub use progress::{DeployStep, Progress, UndeployStep};
+pub use garbage::{Item, ItemKind};
+pub use health::{HealthPolicy, HealthProbe};
+pub use journal::JournalError;
+pub use plan::{Plan, PlannedStep};
+pub use progress::{DeployStep, Named, Progress, UndeployStep};
+pub use releases::{Release, RollbackError};
+pub use runs::{CancelError, RunInfo, RunKind, RunState};
 
 #[cfg(test)]
 mod testing;

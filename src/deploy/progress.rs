@@ -1,22 +1,29 @@
 //! What a run tells while it runs.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 
+use super::runs::{Place, RunState};
 use crate::limits;
 
 /// A step of a deploy, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeployStep {
+    /// It waits for the runs of its application that came before; told only where there are some.
+    Queued,
     /// A port of this machine is chosen.
     AllocatePort,
+    /// The release command runs once in the new image; told only where there is one.
+    ReleaseCommand,
     /// The new container is started.
     StartContainer,
     /// The new container is asked until it answers.
     HealthCheck,
     /// Requests go to the new container. From here on a deploy only goes forward.
     SwitchRoute,
-    /// The old container is stopped and removed.
+    /// The old container is stopped and removed; with the Recreate strategy it is stopped before the new one starts.
     StopOld,
     /// The old container's port is given back.
     ReleasePort,
@@ -25,6 +32,8 @@ pub enum DeployStep {
 /// A step of an undeploy, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UndeployStep {
+    /// It waits for the runs of its application that came before; told only where there are some.
+    Queued,
     /// What is there is looked up, and no new request goes to it any more.
     RetrieveState,
     /// Its containers are stopped.
@@ -54,6 +63,41 @@ pub struct Progress<S> {
     pub message: String,
 }
 
+/// A step that can be named.
+pub trait Named: Copy + std::fmt::Debug + Send {
+    /// Its name, as Mission Control knows it.
+    fn name(self) -> &'static str;
+}
+
+impl Named for DeployStep {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::AllocatePort => "allocate_port",
+            Self::ReleaseCommand => "release_command",
+            Self::StartContainer => "start_container",
+            Self::HealthCheck => "health_check",
+            Self::SwitchRoute => "switch_route",
+            Self::StopOld => "stop_old",
+            Self::ReleasePort => "release_port",
+        }
+    }
+}
+
+impl Named for UndeployStep {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::RetrieveState => "retrieve_state",
+            Self::StopContainer => "stop_container",
+            Self::RemoveContainer => "remove_container",
+            Self::RemoveRoutes => "remove_routes",
+            Self::ReleasePort => "release_port",
+            Self::ClearState => "clear_state",
+        }
+    }
+}
+
 /// Tells a subscriber, and never waits long for it.
 pub(super) struct Reporter<S> {
     app_id: String,
@@ -61,9 +105,11 @@ pub(super) struct Reporter<S> {
     subscriber: Option<mpsc::Sender<Progress<S>>>,
     told: u64,
     slow: bool,
+    /// Where the run stands among the others.
+    place: Option<Arc<Place>>,
 }
 
-impl<S: Copy + std::fmt::Debug + Send> Reporter<S> {
+impl<S: Named> Reporter<S> {
     /// Reports of a run to `subscriber`, if there is one.
     pub(super) fn new(
         app_id: &str,
@@ -71,13 +117,28 @@ impl<S: Copy + std::fmt::Debug + Send> Reporter<S> {
         subscriber: Option<mpsc::Sender<Progress<S>>>,
     ) -> Self {
         let (app_id, deployment_id) = (app_id.to_owned(), deployment_id.map(str::to_owned));
-        Self { app_id, deployment_id, subscriber, told: 0, slow: false }
+        Self { app_id, deployment_id, subscriber, told: 0, slow: false, place: None }
+    }
+
+    /// Reports that show in the list of runs as well.
+    pub(super) fn shown_at(self, place: Arc<Place>) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
+    /// Says how far the run is.
+    pub(super) fn state(&self, state: RunState) {
+        if let Some(place) = &self.place {
+            place.state(state);
+        }
     }
 
     /// Tells that a step begins, or how it fares.
     pub(super) async fn tell(&mut self, step: S, message: impl Into<String>) {
         let message = message.into();
         self.told += 1;
+        if let Some(place) = &self.place {
+            place.step(step.name());
+        }
         tracing::debug!(app_id = self.app_id, deployment_id = self.deployment_id, ?step, message, "step");
         let Some(subscriber) = &self.subscriber else { return };
         let (app_id, deployment_id) = (self.app_id.clone(), self.deployment_id.clone());

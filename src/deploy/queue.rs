@@ -55,12 +55,24 @@ impl Queue {
         Ok(Ticket { queue: self.clone(), app_id: app_id.to_owned(), number, called })
     }
 
+    /// How many runs of an application there are.
+    pub(super) fn waiting(&self, app_id: &str) -> usize {
+        self.lock().by_app.get(app_id).map_or(0, VecDeque::len)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Ticket {
+    /// How many of its line are before it.
+    pub(super) fn ahead(&self) -> usize {
+        let lines = self.queue.lock();
+        let line = lines.by_app.get(&self.app_id);
+        line.and_then(|line| line.iter().position(|place| place.number == self.number)).unwrap_or(0)
+    }
+
     /// Waits for the turn, which lasts until the ticket is dropped. To be awaited once.
     pub(super) async fn turn(&self) {
         self.called.notified().await;
@@ -98,6 +110,7 @@ mod tests {
     fn one_application_goes_in_the_order_of_arrival() {
         let queue = Queue::default();
         let [first, second, third] = [(); 3].map(|()| queue.enter("shop").unwrap());
+        assert_eq!([&first, &second, &third].map(Ticket::ahead), [0, 1, 2]);
         assert!(has_turn(&first));
         assert!(!has_turn(&second));
         drop(first);

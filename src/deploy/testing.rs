@@ -1,21 +1,23 @@
-//! A machine in memory for the tests of this room: it records what is done to it, in order, and fails where it is told.
+//! A machine in memory for the tests of this room: it records what is done to it, in order, fails where it is told, and
+//! outlives the agents that work on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::apps::{AppState, Labels, PortManager};
 use crate::deploy::{Deployment, Engine, EngineSettings};
 use crate::host::{
-    Batch, BuildImage, Command, CommandEnd, CommandResult, Container, ContainerSpec, ContainerStatus, Files, Host,
-    Network, Probe, ProbeAnswer, Processes, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Runtime,
-    RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    Batch, BuildImage, Command, CommandEnd, CommandResult, Connection, Container, ContainerSpec, ContainerStatus,
+    Document, ExecEnd, Files, Host, Image, Line, Network, Probe, ProbeAnswer, Processes, Proxies, Proxy, ProxyError,
+    ProxySettings, ProxyWriter, Route, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Storage,
 };
 
 pub(super) const DOCKER: RuntimeTarget = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
@@ -58,33 +60,51 @@ pub(super) struct Inside {
     running: Vec<Running>,
     pub(super) routes: BTreeMap<String, Route>,
     pub(super) listeners: BTreeSet<u16>,
-    pub(super) images: BTreeSet<String>,
+    /// Names of images and what they are by content; others than those that begin with `missing` are here anyway.
+    pub(super) images: BTreeMap<String, String>,
     /// Operation (`start`, `put_route`, ...) and how it fails, each time.
     pub(super) faults: BTreeMap<&'static str, Fault>,
     pub(super) app: Option<App>,
+    /// What the command of a container that runs once ends with.
+    pub(super) task_exits: i64,
     pub(super) log: Vec<String>,
+    pub(super) journal: Vec<u8>,
+    pub(super) documents: BTreeMap<Document, Vec<u8>>,
+    /// Connections to a port, until then.
+    pub(super) connected: BTreeMap<u16, Instant>,
     made: i64,
+    /// The agent that is alive; operations of others never end.
+    alive: u32,
+    /// Moments before and after operations so far, and the one at which the agent dies.
+    moments: usize,
+    dies_at: Option<usize>,
 }
 
-/// The machine. Clones share it.
+/// The machine as one agent has it. Clones share it.
 #[derive(Clone)]
-pub(super) struct Machine(Arc<Mutex<Inside>>);
+pub(super) struct Machine {
+    inside: Arc<Mutex<Inside>>,
+    died: Arc<Notify>,
+    agent: u32,
+}
 
-/// What can be seen of the machine from outside: containers with their state, routes.
+/// What can be seen of the machine from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) containers: Vec<(String, ContainerStatus)>,
     pub(super) routes: Vec<Route>,
+    pub(super) images: Vec<String>,
+    pub(super) documents: Vec<(String, String)>,
 }
 
 impl Machine {
     pub(super) fn new() -> Self {
         let inside = Inside { app: Some(App::Answers(200, Duration::ZERO)), ..Inside::default() };
-        Self(Arc::new(Mutex::new(inside)))
+        Self { inside: Arc::new(Mutex::new(inside)), died: Arc::default(), agent: 0 }
     }
 
     pub(super) fn inside(&self) -> MutexGuard<'_, Inside> {
-        self.0.lock().unwrap()
+        self.inside.lock().unwrap()
     }
 
     pub(super) fn fault(&self, operation: &'static str, fault: Fault) {
@@ -97,7 +117,14 @@ impl Machine {
 
     pub(super) fn host(&self) -> Host {
         let all = Arc::new(self.clone());
-        Host { runtimes: all.clone(), proxies: all.clone(), processes: all.clone(), network: all.clone(), files: all }
+        Host {
+            runtimes: all.clone(),
+            proxies: all.clone(),
+            processes: all.clone(),
+            network: all.clone(),
+            files: all.clone(),
+            storage: all,
+        }
     }
 
     /// An engine on this machine with ports 10000 to 10009.
@@ -108,12 +135,33 @@ impl Machine {
         (Engine::new(settings), state, ports)
     }
 
+    /// The agent dies at that moment, counted from now: before an operation acts if it is even, after it if it is odd.
+    pub(super) fn dies_at(&self, moment: usize) {
+        let mut inside = self.inside();
+        inside.dies_at = Some(inside.moments + moment);
+    }
+
+    /// Waits for its death.
+    pub(super) async fn died(&self) {
+        self.died.notified().await;
+    }
+
+    /// The machine as the next agent has it. What the one before is at is never done.
+    pub(super) fn next_agent(&self) -> Self {
+        let mut inside = self.inside();
+        inside.dies_at = None;
+        inside.alive += 1;
+        Self { agent: inside.alive, ..self.clone() }
+    }
+
     pub(super) fn seen(&self) -> Seen {
         let inside = self.inside();
         let seen = |running: &Running| (running.container.name.clone(), running.now().status);
         Seen {
             containers: inside.running.iter().map(seen).collect(),
             routes: inside.routes.values().cloned().collect(),
+            images: inside.images.keys().cloned().collect(),
+            documents: inside.documents.keys().map(|d| (d.folder.clone(), d.name.clone())).collect(),
         }
     }
 
@@ -128,7 +176,9 @@ impl Machine {
     }
 
     pub(super) fn foreign(&self, name: &str, labels: BTreeMap<String, String>, port: u16) {
-        self.inside().add(name, labels, port);
+        let mut inside = self.inside();
+        let app = inside.app.unwrap();
+        inside.add((name, "image:1"), labels, Some(port), app);
     }
 
     pub(super) fn stop_now(&self, name: &str) {
@@ -137,37 +187,113 @@ impl Machine {
         running.app = App::Exits(0, Duration::ZERO);
     }
 
-    /// Notes the operation, takes its time, and says how it is to fail.
-    async fn begin(&self, operation: &'static str, what: &str) -> Option<Fault> {
+    /// Does something to the machine: notes it, takes its time, and fails as it is told to.
+    async fn act<T>(
+        &self,
+        (operation, what): (&'static str, &str),
+        effect: impl FnOnce(&mut Inside) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.moment().await;
         self.inside().log.push(format!("{operation} {what}").trim_end().to_owned());
         tokio::time::sleep(Duration::from_millis(2)).await;
-        self.inside().faults.get(operation).copied()
+        let outcome = {
+            let mut inside = self.inside();
+            match inside.faults.get(operation).copied() {
+                None => effect(&mut inside),
+                Some(Fault::AnswerLost) => effect(&mut inside).and(Err(Fault::AnswerLost)),
+                Some(fault) => Err(fault),
+            }
+        };
+        self.moment().await;
+        outcome
+    }
+
+    /// A moment at which the agent may die: it never goes on then.
+    async fn moment(&self) {
+        let dies = {
+            let mut inside = self.inside();
+            if inside.alive != self.agent {
+                true
+            } else {
+                inside.moments += 1;
+                let dies = inside.dies_at.is_some_and(|at| inside.moments > at);
+                if dies {
+                    inside.alive += 1;
+                    self.died.notify_one();
+                }
+                dies
+            }
+        };
+        if dies {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
 impl Inside {
-    fn add(&mut self, name: &str, labels: BTreeMap<String, String>, port: u16) -> String {
+    fn add(
+        &mut self,
+        (name, image): (&str, &str),
+        labels: BTreeMap<String, String>,
+        port: Option<u16>,
+        app: App,
+    ) -> String {
         self.made += 1;
         let id = format!("id-{}", self.made);
+        let image_id = self.images.get(image).cloned().unwrap_or_else(|| format!("sha256:{image}"));
         let container = Container {
             id: id.clone(),
             name: name.to_owned(),
             status: ContainerStatus::Running,
-            image: "image:1".to_owned(),
-            port: Some(port),
+            image: image.to_owned(),
+            image_id,
+            port,
             labels,
             exit_code: None,
             restart_count: 0,
             created: self.made,
+            oom_killed: false,
+            error: String::new(),
+            health: None,
         };
-        self.listeners.insert(port);
-        self.running.push(Running { container, started: Instant::now(), app: self.app.unwrap() });
+        self.listeners.extend(port);
+        self.running.push(Running { container, started: Instant::now(), app });
         id
+    }
+
+    fn at(&mut self, name: &str) -> Option<&mut Running> {
+        self.running.iter_mut().find(|r| r.container.id == name || r.container.name == name)
     }
 
     fn find(&self, name: &str) -> Option<Container> {
         let named = |r: &&Running| r.container.id == name || r.container.name == name;
         self.running.iter().find(named).map(Running::now)
+    }
+
+    fn image(&self, name: &str) -> Option<String> {
+        let by_id = || name.starts_with("sha256:").then(|| name.to_owned());
+        let here = || {
+            (!name.starts_with("missing") && !name.starts_with("otturnaut-release:")).then(|| format!("sha256:{name}"))
+        };
+        self.images.get(name).cloned().or_else(by_id).or_else(here)
+    }
+
+    fn start(&mut self, spec: &ContainerSpec) -> Result<String, Fault> {
+        if self.find(&spec.name).is_some() {
+            return Err(Fault::Refused(409, "Conflict"));
+        }
+        if self.image(&spec.image).is_none() {
+            return Err(Fault::Refused(404, "No such image: missing:latest"));
+        }
+        let port = spec.publish.map(|publish| publish.port);
+        if port.is_some_and(|port| self.listeners.contains(&port)) {
+            return Err(Fault::Refused(500, "Bind failed: port is already allocated"));
+        }
+        let app = match port {
+            Some(_) => self.app.unwrap(),
+            None => App::Exits(self.task_exits, Duration::from_millis(5)),
+        };
+        Ok(self.add((&spec.name, &spec.image), spec.labels.clone(), port, app))
     }
 }
 
@@ -178,7 +304,6 @@ impl Running {
             App::Exits(code, after) if self.started.elapsed() >= after => {
                 now.status = ContainerStatus::Stopped;
                 now.exit_code = Some(code);
-                now.port = None;
             }
             App::Restarts(after) if self.started.elapsed() >= after => now.restart_count = 1,
             _ => {}
@@ -189,14 +314,16 @@ impl Running {
 
 fn engine_error(fault: Fault) -> RuntimeError {
     let engine = RuntimeKind::Docker;
+    let transport = |reason: &str| RuntimeError::Transport {
+        engine,
+        socket: PathBuf::from("/run/docker.sock"),
+        reason: reason.to_owned(),
+    };
     match fault {
+        Fault::Refused(404, "") => RuntimeError::NotFound { name: "it".to_owned() },
         Fault::Refused(status, message) => RuntimeError::Http { engine, status, body: json!({ "message": message }) },
-        Fault::Down => {
-            RuntimeError::Transport { engine, socket: PathBuf::from("/run/docker.sock"), reason: "enoent".to_owned() }
-        }
-        Fault::AnswerLost => {
-            RuntimeError::Transport { engine, socket: PathBuf::from("/run/docker.sock"), reason: "closed".to_owned() }
-        }
+        Fault::Down => transport("enoent"),
+        Fault::AnswerLost => transport("closed"),
     }
 }
 
@@ -209,66 +336,105 @@ fn proxy_error(fault: Fault) -> ProxyError {
     }
 }
 
+/// The engine says that there is none.
+const GONE: Fault = Fault::Refused(404, "");
+
 #[async_trait]
 impl Runtime for Machine {
     async fn list(&self, labels: &[String]) -> Result<Vec<Container>, RuntimeError> {
-        if let Some(fault) = self.begin("list", "").await {
-            return Err(engine_error(fault));
-        }
         let has = |container: &Container, label: &String| match label.split_once('=') {
             Some((name, value)) => container.labels.get(name).is_some_and(|v| v == value),
             None => container.labels.contains_key(label),
         };
-        let all = self.inside().running.iter().map(Running::now).collect::<Vec<_>>();
-        Ok(all.into_iter().filter(|c| labels.iter().all(|label| has(c, label))).collect())
+        let listed = self.act(("list", ""), |inside| {
+            // As engines have it: what does not run has no port now.
+            let port = |c: &Container| c.port.filter(|_| c.status == ContainerStatus::Running);
+            let all = inside.running.iter().map(Running::now).map(|c| Container { port: port(&c), ..c });
+            Ok(all.filter(|container| labels.iter().all(|label| has(container, label))).collect())
+        });
+        listed.await.map_err(engine_error)
     }
 
     async fn start(&self, spec: &ContainerSpec) -> Result<String, RuntimeError> {
-        let fault = self.begin("start", &spec.name).await;
-        let mut inside = self.inside();
-        let refusal = match fault {
-            Some(fault @ (Fault::Refused(..) | Fault::Down)) => return Err(engine_error(fault)),
-            Some(lost) if inside.find(&spec.name).is_some() => return Err(engine_error(lost)),
-            None if inside.find(&spec.name).is_some() => Some((409, "Conflict")),
-            _ if spec.image.starts_with("missing") && !inside.images.contains(&spec.image) => {
-                Some((404, "No such image: missing:latest"))
-            }
-            _ if inside.listeners.contains(&spec.port) => Some((500, "Bind failed: port is already allocated")),
-            _ => None,
-        };
-        if let Some((status, message)) = refusal {
-            return Err(engine_error(Fault::Refused(status, message)));
-        }
-        let id = inside.add(&spec.name, spec.labels.clone(), spec.port);
-        fault.map_or(Ok(id), |lost| Err(engine_error(lost)))
+        self.act(("start", &spec.name), |inside| inside.start(spec)).await.map_err(engine_error)
     }
 
     async fn stop(&self, name: &str, _grace: Duration) -> Result<(), RuntimeError> {
-        let found = self.inside().find(name).ok_or_else(|| RuntimeError::NotFound { name: name.to_owned() })?;
-        if let Some(fault) = self.begin("stop", &found.name).await {
-            return Err(engine_error(fault));
-        }
-        self.stop_now(&found.name);
-        Ok(())
+        let known = self.inside().find(name).ok_or_else(|| engine_error(GONE))?.name;
+        let stopped = self.act(("stop", &known), |inside| {
+            inside.at(name).ok_or(GONE)?.app = App::Exits(0, Duration::ZERO);
+            Ok(())
+        });
+        stopped.await.map_err(engine_error)
     }
 
     async fn remove(&self, name: &str) -> Result<(), RuntimeError> {
-        let found = self.inside().find(name).ok_or_else(|| RuntimeError::NotFound { name: name.to_owned() })?;
-        if let Some(fault) = self.begin("remove", &found.name).await {
-            return Err(engine_error(fault));
-        }
-        let mut inside = self.inside();
-        let gone = inside.running.iter().position(|r| r.container.id == found.id).unwrap();
-        let port = inside.running.remove(gone).container.port.unwrap();
-        inside.listeners.remove(&port);
-        Ok(())
+        let known = self.inside().find(name).ok_or_else(|| engine_error(GONE))?.name;
+        let removed = self.act(("remove", &known), |inside| {
+            let at = inside.running.iter().position(|r| r.container.name == known).ok_or(GONE)?;
+            let port = inside.running.remove(at).container.port;
+            inside.listeners.retain(|listener| Some(*listener) != port);
+            Ok(())
+        });
+        removed.await.map_err(engine_error)
     }
 
     async fn inspect(&self, name: &str) -> Result<Container, RuntimeError> {
-        if let Some(fault) = self.begin("inspect", name).await {
-            return Err(engine_error(fault));
+        self.act(("inspect", name), |inside| inside.find(name).ok_or(GONE)).await.map_err(engine_error)
+    }
+
+    async fn start_again(&self, name: &str) -> Result<(), RuntimeError> {
+        let started = self.act(("start_again", name), |inside| {
+            let app = inside.app.unwrap();
+            let running = inside.at(name).ok_or(GONE)?;
+            if running.now().status != ContainerStatus::Running {
+                (running.app, running.started) = (app, Instant::now());
+            }
+            Ok(())
+        });
+        started.await.map_err(engine_error)
+    }
+
+    async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {
+        loop {
+            let container = self.inside().find(name).ok_or_else(|| engine_error(GONE))?;
+            if let Some(code) = container.exit_code {
+                return self.act(("wait", name), |_| Ok(code)).await.map_err(engine_error);
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        self.inside().find(name).ok_or_else(|| RuntimeError::NotFound { name: name.to_owned() })
+    }
+
+    async fn tail(&self, _name: &str, _count: usize) -> Result<Vec<Line>, RuntimeError> {
+        Ok(Vec::new())
+    }
+
+    async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<ExecEnd, RuntimeError> {
+        Ok(ExecEnd { exit_code: Some(0), output: String::new() })
+    }
+
+    async fn image(&self, name: &str) -> Result<Image, RuntimeError> {
+        let image = |id| Image { id, tags: vec![name.to_owned()] };
+        self.act(("image", name), |inside| inside.image(name).map(image).ok_or(GONE)).await.map_err(engine_error)
+    }
+
+    async fn tag_image(&self, image: &str, repository: &str, tag: &str) -> Result<(), RuntimeError> {
+        let name = format!("{repository}:{tag}");
+        let tagged = self.act(("tag_image", &name), |inside| {
+            let id = inside.image(image).ok_or(GONE)?;
+            inside.images.insert(name.clone(), id);
+            Ok(())
+        });
+        tagged.await.map_err(engine_error)
+    }
+
+    async fn remove_image(&self, name: &str) -> Result<(), RuntimeError> {
+        let removed = |inside: &mut Inside| inside.images.remove(name).map(drop).ok_or(GONE);
+        self.act(("remove_image", name), removed).await.map_err(engine_error)
+    }
+
+    async fn image_tags(&self, repository: &str) -> Result<Vec<String>, RuntimeError> {
+        Ok(self.inside().images.keys().filter(|name| name.starts_with(repository)).cloned().collect())
     }
 
     async fn load_image(&self, _archive: &Path) -> Result<String, RuntimeError> {
@@ -280,11 +446,11 @@ impl Runtime for Machine {
     }
 
     async fn pull_image(&self, image: &str) -> Result<(), RuntimeError> {
-        if let Some(fault) = self.begin("pull", image).await {
-            return Err(engine_error(fault));
-        }
-        self.inside().images.insert(image.to_owned());
-        Ok(())
+        let pulled = self.act(("pull", image), |inside| {
+            inside.images.insert(image.to_owned(), format!("sha256:{image}"));
+            Ok(())
+        });
+        pulled.await.map_err(engine_error)
     }
 
     async fn version(&self) -> Result<String, RuntimeError> {
@@ -310,30 +476,28 @@ impl Proxy for Machine {
     }
 
     async fn put_route(&self, route: &Route) -> Result<(), ProxyError> {
-        let fault = self.begin("put_route", &format!("{} {}", route.id, route.upstream_port)).await;
-        if matches!(fault, None | Some(Fault::AnswerLost)) {
-            self.inside().routes.insert(route.id.clone(), route.clone());
-        }
-        fault.map_or(Ok(()), |fault| Err(proxy_error(fault)))
+        let what = format!("{} {}", route.id, route.upstream_port);
+        let put = self.act(("put_route", &what), |inside| {
+            inside.routes.insert(route.id.clone(), route.clone());
+            Ok(())
+        });
+        put.await.map_err(proxy_error)
     }
 
     async fn remove_route(&self, id: &str) -> Result<(), ProxyError> {
-        if let Some(fault) = self.begin("remove_route", id).await {
-            return Err(proxy_error(fault));
-        }
-        let unknown = || ProxyError::UnexpectedStatus { status: 404, body: json!({ "error": "unknown object ID" }) };
-        self.inside().routes.remove(id).map(drop).ok_or_else(unknown)
+        let unknown = Fault::Refused(404, "unknown object ID");
+        let removed = |inside: &mut Inside| inside.routes.remove(id).map(drop).ok_or(unknown);
+        self.act(("remove_route", id), removed).await.map_err(proxy_error)
     }
 
     async fn list_routes(&self) -> Result<Vec<Route>, ProxyError> {
-        Ok(self.inside().routes.values().cloned().collect())
+        let listed = |inside: &mut Inside| Ok(inside.routes.values().cloned().collect());
+        self.act(("list_routes", ""), listed).await.map_err(proxy_error)
     }
 
     async fn get_route(&self, id: &str) -> Result<Route, ProxyError> {
-        if let Some(fault) = self.begin("get_route", id).await {
-            return Err(proxy_error(fault));
-        }
-        self.inside().routes.get(id).cloned().ok_or_else(|| ProxyError::NotFound { id: id.to_owned() })
+        let found = self.act(("get_route", id), |inside| Ok(inside.routes.get(id).cloned())).await;
+        found.map_err(proxy_error)?.ok_or_else(|| ProxyError::NotFound { id: id.to_owned() })
     }
 
     async fn read(&self, _path: &str) -> Result<Value, ProxyError> {
@@ -370,6 +534,65 @@ impl Network for Machine {
     fn port_is_free(&self, port: u16) -> bool {
         !self.inside().listeners.contains(&port)
     }
+
+    async fn connections(&self, ports: &[u16]) -> io::Result<Vec<Connection>> {
+        let inside = self.inside();
+        let open = |port: &&u16| inside.connected.get(port).is_some_and(|until| Instant::now() < *until);
+        let connection = |port: &u16| Connection { from: ([127, 0, 0, 1], 50_000).into(), port: *port, inode: 1 };
+        Ok(ports.iter().filter(open).map(connection).collect())
+    }
+
+    async fn owners(&self, _connections: &[Connection]) -> Vec<String> {
+        vec!["caddy (7)".to_owned()]
+    }
+}
+
+#[async_trait]
+impl Storage for Machine {
+    async fn open_journal(&self) -> io::Result<Vec<u8>> {
+        let opened = self.act(("open_journal", ""), |inside| Ok(inside.journal.clone()));
+        opened.await.map_err(|_| io::ErrorKind::PermissionDenied.into())
+    }
+
+    async fn append_journal(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let appended = self.act(("append_journal", ""), |inside| {
+            inside.journal.extend_from_slice(&bytes);
+            Ok(())
+        });
+        appended.await.map_err(|_| io::ErrorKind::StorageFull.into())
+    }
+
+    async fn replace_journal(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let replaced = self.act(("replace_journal", ""), |inside| {
+            inside.journal = bytes;
+            Ok(())
+        });
+        replaced.await.map_err(|_| io::ErrorKind::StorageFull.into())
+    }
+
+    async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()> {
+        let put = self.act(("put", &document.name), |inside| {
+            inside.documents.insert(document.clone(), content);
+            Ok(())
+        });
+        put.await.map_err(|_| io::ErrorKind::StorageFull.into())
+    }
+
+    async fn get(&self, document: &Document) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.inside().documents.get(document).cloned())
+    }
+
+    async fn delete(&self, document: &Document) -> io::Result<()> {
+        let deleted = self.act(("delete", &document.name), |inside| {
+            inside.documents.remove(document);
+            Ok(())
+        });
+        deleted.await.map_err(|_| io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    async fn documents(&self) -> io::Result<Vec<Document>> {
+        Ok(self.inside().documents.keys().cloned().collect())
+    }
 }
 
 #[async_trait]
@@ -381,11 +604,11 @@ impl Processes for Machine {
 
 #[async_trait]
 impl Files for Machine {
-    async fn make_source_dir(&self) -> std::io::Result<PathBuf> {
+    async fn make_source_dir(&self) -> io::Result<PathBuf> {
         unreachable!("no deploy needs a directory")
     }
 
-    async fn remove_source_dir(&self, _path: &Path) -> std::io::Result<()> {
+    async fn remove_source_dir(&self, _path: &Path) -> io::Result<()> {
         unreachable!("no deploy removes a directory")
     }
 }

@@ -6,12 +6,14 @@
 //!        --> Processes (process/)                          commands of the host
 //!        --> Network   (network.rs)                        probes and free ports
 //!        --> Files     (files.rs)                          source directories, atomic writes
+//!        --> Storage   (storage.rs)                        the journal, documents of releases
 //! ```
 
 mod command;
 mod proxy;
 mod real;
 mod runtime;
+mod sockets;
 mod world;
 
 pub mod caddy;
@@ -19,15 +21,18 @@ pub mod docker;
 pub mod files;
 pub mod network;
 pub mod process;
+pub mod storage;
 
 pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line, Processes, Stream};
 pub use process::OpenFiles;
 pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 pub use real::{HostSettings, install_crypto};
 pub use runtime::{
-    BuildImage, Container, ContainerSpec, ContainerStatus, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    BuildImage, Container, ContainerSpec, ContainerStatus, ExecEnd, HealthState, Image, Publish, Restart, Runtime,
+    RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
 };
-pub use world::{Files, Network, Probe, ProbeAnswer};
+pub use storage::{Document, Storage};
+pub use world::{Connection, Files, Network, Probe, ProbeAnswer};
 
 use std::sync::Arc;
 
@@ -44,4 +49,6 @@ pub struct Host {
     pub network: Arc<dyn Network>,
     /// Directories and files.
     pub files: Arc<dyn Files>,
+    /// What outlives the agent.
+    pub storage: Arc<dyn Storage>,
 }

@@ -10,7 +10,8 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::world::{Network, Probe, ProbeAnswer};
+use super::sockets;
+use super::world::{Connection, Network, Probe, ProbeAnswer};
 
 /// This machine's network.
 #[derive(Debug, Clone)]
@@ -74,6 +75,18 @@ impl Network for SystemNetwork {
         let addresses: [IpAddr; 3] =
             [Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::LOCALHOST.into(), Ipv6Addr::UNSPECIFIED.into()];
         addresses.iter().all(|address| can_bind(SocketAddr::new(*address, port)))
+    }
+
+    async fn connections(&self, ports: &[u16]) -> std::io::Result<Vec<Connection>> {
+        let ports = ports.to_vec();
+        tokio::task::spawn_blocking(move || sockets::connections(&ports))
+            .await
+            .unwrap_or_else(|e| Err(std::io::Error::other(e)))
+    }
+
+    async fn owners(&self, connections: &[Connection]) -> Vec<String> {
+        let inodes: Vec<u64> = connections.iter().map(|connection| connection.inode).collect();
+        tokio::task::spawn_blocking(move || sockets::owners(&inodes)).await.unwrap_or_default()
     }
 }
 

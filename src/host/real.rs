@@ -8,6 +8,7 @@ use super::docker::Engines;
 use super::files::DataFiles;
 use super::network::SystemNetwork;
 use super::process::{OpenFiles, SystemProcesses};
+use super::storage::DataStorage;
 use super::{Host, ProxySettings};
 
 /// What of the machine is configured.
@@ -41,6 +42,7 @@ impl Host {
             processes: Arc::new(SystemProcesses { open_files: settings.open_files }),
             network: Arc::new(SystemNetwork::new()?),
             files: Arc::new(DataFiles::new(&settings.data_dir)),
+            storage: Arc::new(DataStorage::new(&settings.data_dir)),
         })
     }
 }

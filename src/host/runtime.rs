@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::Batch;
+use super::{Batch, Line};
 use crate::secret::Secret;
 
 /// Which engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RuntimeKind {
     /// Docker.
     Docker,
@@ -31,7 +33,7 @@ impl fmt::Display for RuntimeKind {
 }
 
 /// An engine, and its socket where it is not the configured one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RuntimeTarget {
     /// Which engine.
     pub kind: RuntimeKind,
@@ -61,6 +63,8 @@ pub struct Container {
     pub status: ContainerStatus,
     /// Its image as the engine names it.
     pub image: String,
+    /// Its image by content.
+    pub image_id: String,
     /// The host port that its first published port has, if any.
     pub port: Option<u16>,
     /// Its labels.
@@ -71,6 +75,41 @@ pub struct Container {
     pub restart_count: i64,
     /// Unix seconds of its making.
     pub created: i64,
+    /// Whether the system killed it for want of memory (inspect only).
+    pub oom_killed: bool,
+    /// The engine's own words on why it does not run, empty if there are none (inspect only).
+    pub error: String,
+    /// What its image's own health check says (inspect only).
+    pub health: Option<HealthState>,
+}
+
+/// What an image's own health check says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthState {
+    /// It has not decided yet.
+    Starting,
+    /// It is well.
+    Healthy,
+    /// It is not; the check's last output.
+    Unhealthy(String),
+}
+
+/// An image of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Its content's id.
+    pub id: String,
+    /// Its names.
+    pub tags: Vec<String>,
+}
+
+/// What a command in a container came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecEnd {
+    /// Its exit code; none if it did not end in time.
+    pub exit_code: Option<i64>,
+    /// What it printed, to a bound.
+    pub output: String,
 }
 
 /// A container to start.
@@ -80,14 +119,36 @@ pub struct ContainerSpec {
     pub name: String,
     /// Its image.
     pub image: String,
-    /// The port the application listens on inside.
-    pub container_port: u16,
-    /// The port of 127.0.0.1 that leads there.
-    pub port: u16,
+    /// Its port; none for a command that runs once.
+    pub publish: Option<Publish>,
     /// Its environment.
     pub env: BTreeMap<String, Secret<String>>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// What to run in place of the image's own command; empty: that.
+    pub command: Vec<String>,
+    /// `name:/path` or `/host:/path`, each with `:ro` at its end where wanted.
+    pub volumes: Vec<String>,
+    /// What the engine does when it ends.
+    pub restart: Restart,
+}
+
+/// A port of a container that can be reached from this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Publish {
+    /// The port that the application listens on inside.
+    pub container_port: u16,
+    /// The port of 127.0.0.1 that leads there.
+    pub port: u16,
+}
+
+/// What an engine does with a container that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// Starts it again, unless it was stopped.
+    UnlessStopped,
+    /// Nothing.
+    No,
 }
 
 /// An image to build.
@@ -177,6 +238,23 @@ pub trait Runtime: Send + Sync {
     async fn remove(&self, name: &str) -> Result<(), RuntimeError>;
     /// The container, [`RuntimeError::NotFound`] if there is none.
     async fn inspect(&self, name: &str) -> Result<Container, RuntimeError>;
+    /// Starts a container that is there and does not run; success if it runs.
+    async fn start_again(&self, name: &str) -> Result<(), RuntimeError>;
+    /// Waits until the container does not run, at once if it does not; gives its exit code. Dropping the future ends the
+    /// waiting.
+    async fn wait(&self, name: &str) -> Result<i64, RuntimeError>;
+    /// The last `count` lines of its output, oldest first; long lines are cut.
+    async fn tail(&self, name: &str, count: usize) -> Result<Vec<Line>, RuntimeError>;
+    /// Runs a command inside the running container, at most for `limit`.
+    async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
+    /// The image of that name or id, [`RuntimeError::NotFound`] if it is not here.
+    async fn image(&self, name: &str) -> Result<Image, RuntimeError>;
+    /// Gives an image a further name, `repository:tag`.
+    async fn tag_image(&self, image: &str, repository: &str, tag: &str) -> Result<(), RuntimeError>;
+    /// Takes a name from an image; the image goes with its last one. [`RuntimeError::NotFound`] if it is not here.
+    async fn remove_image(&self, name: &str) -> Result<(), RuntimeError>;
+    /// All names of images of this repository, as `repository:tag`.
+    async fn image_tags(&self, repository: &str) -> Result<Vec<String>, RuntimeError>;
     /// Loads an image archive by streaming; gives its name.
     async fn load_image(&self, archive: &Path) -> Result<String, RuntimeError>;
     /// Builds an image, its context streamed in constant memory; the engine's output goes to `lines`.

@@ -1,5 +1,6 @@
 //! Ports, probes, directories.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -39,6 +40,17 @@ pub enum ProbeAnswer {
     Failed(String),
 }
 
+/// A connection from this machine to one of its own ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connection {
+    /// Where it comes from.
+    pub from: SocketAddr,
+    /// The port that it goes to.
+    pub port: u16,
+    /// The socket of the side that made it, by which its process is found.
+    pub inode: u64,
+}
+
 /// Probes and ports of this machine.
 #[async_trait]
 pub trait Network: Send + Sync {
@@ -46,6 +58,10 @@ pub trait Network: Send + Sync {
     async fn probe(&self, probe: &Probe) -> ProbeAnswer;
     /// Whether nobody on this machine listens on the port (any address). Answers at once.
     fn port_is_free(&self, port: u16) -> bool;
+    /// The established connections from this machine to its own `ports`.
+    async fn connections(&self, ports: &[u16]) -> std::io::Result<Vec<Connection>>;
+    /// The processes that made these connections, as `name (pid)`, as far as they can be seen.
+    async fn owners(&self, connections: &[Connection]) -> Vec<String>;
 }
 
 /// Directories and files of the agent.

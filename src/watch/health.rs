@@ -4,10 +4,12 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::host::{Container, ContainerStatus, Host, Probe, ProbeAnswer, RuntimeTarget};
 
 /// HTTP statuses that count as healthy: codes and ranges; empty means any.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedStatus(pub Vec<RangeInclusive<u16>>);
 
 impl ExpectedStatus {

@@ -1,14 +1,15 @@
 //! `Otturnaut.Deployment.execute`: a struct in, a run of the engine, the struct with what became of it out.
 
 use std::sync::Arc;
-
-use tokio::sync::mpsc;
+use std::time::Duration;
 
 use super::structure::changed;
 use super::{Asked, exit, progress};
 use crate::api::args::ok;
 use crate::api::{Api, errors, health_check, runtime};
-use crate::deploy::{DeployError, DeployFailure, Deployment, ExecuteOptions, HealthPolicy, HealthProbe, Status};
+use crate::deploy::{
+    DeployError, DeployFailure, Deployed, Deployment, ExecuteOptions, HealthPolicy, HealthProbe, Status, Strategy,
+};
 use crate::host::{RuntimeKind, RuntimeTarget};
 use crate::limits;
 use crate::node::{CallResult, Context, Raise};
@@ -17,36 +18,58 @@ use crate::term::elixir::date_time;
 use crate::term::read::{Fields, ReadError, Reader};
 use crate::term::{Term, atom, binary, tuple};
 
-pub(super) async fn run(api: Arc<Api>, context: Context, (came, opts): Asked<'_>) -> CallResult {
-    let deployment = read(&came)?;
+pub(super) async fn run(api: Arc<Api>, context: Context, strategy: Strategy, (came, opts): Asked<'_>) -> CallResult {
+    let deployment = Deployment { strategy, ..read(&came)? };
     deployment.validate().map_err(|e| Raise::argument(e.to_string()))?;
-    let options = options(&opts.fields()?)?;
-    let result = match progress::subscriber(&opts)? {
-        None => api.engine.execute(deployment, options, None).await,
-        Some(subscriber) => {
-            let (progress, received) = mpsc::channel(limits::PROGRESS_QUEUE);
-            let run = api.engine.execute(deployment, options, Some(progress));
-            let forward = progress::forward(&context, &subscriber, received);
-            tokio::join!(run, context.node.while_alive(&context.this, &subscriber, forward)).0
-        }
-    };
-    match result {
-        Ok(deployed) => Ok(ok(answer(&came, &deployed.deployment, Term::NIL)?)),
-        Err(failure) => failed(&came, &failure),
+    let options = options(&came, &opts.fields()?)?;
+    let result = progress::told(&context, &opts, |progress| api.engine.execute(deployment, options, progress)).await?;
+    outcome(&came, result)
+}
+
+/// What became of a deploy, with the struct as it came.
+pub(super) fn outcome(came: &Reader<'_>, outcome: Result<Deployed, Box<DeployFailure>>) -> CallResult {
+    match outcome {
+        Ok(deployed) => Ok(ok(answer(came, &deployed.deployment, Term::NIL)?)),
+        Err(failure) => failed(came, &failure),
     }
 }
 
 /// The deployment of a struct.
-fn read(came: &Reader<'_>) -> Result<Deployment, ReadError> {
+pub(super) fn read(came: &Reader<'_>) -> Result<Deployment, ReadError> {
     let fields = came.fields().map_err(|_| came.refuse("a %Otturnaut.Deployment{}"))?;
     let text = |key| fields.required(key)?.name().map(str::to_owned);
     let env = fields.read("env", |env| env.variables())?.unwrap_or_default();
     let (names, port) = ((text("app_id")?, text("id")?), fields.required("container_port")?.port()?);
+    let grace = |key, default| Ok(fields.read(key, grace)?.unwrap_or(default));
+    let most_kept = i64::try_from(limits::MOST_KEPT_RELEASES).unwrap_or(i64::MAX);
+    let kept = fields.read("keep_releases", |count| count.integer(1..=most_kept))?;
     Ok(Deployment {
+        volumes: fields.read("volumes", |volumes| volumes.texts())?.unwrap_or_default(),
+        release_command: fields.read("release_command", command)?.unwrap_or_default(),
+        keep_releases: kept.and_then(|count| usize::try_from(count).ok()).unwrap_or(limits::KEPT_RELEASES),
+        drain_timeout: grace("drain_timeout", limits::DRAIN)?,
+        stop_timeout: grace("stop_timeout", limits::STOP_GRACE)?,
         env: env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
         domains: fields.read("domains", |domains| domains.texts())?.unwrap_or_default(),
         ..Deployment::pending(names, text("image")?, port, target(&fields)?)
     })
+}
+
+/// A time in milliseconds that a version is given.
+fn grace(value: Reader<'_>) -> Result<Duration, ReadError> {
+    let given = value.milliseconds()?;
+    if given > limits::LONGEST_GRACE {
+        return Err(value.refuse(format!("at most {} ms", limits::LONGEST_GRACE.as_millis())));
+    }
+    Ok(given)
+}
+
+/// A program with its arguments, or a line for the shell.
+fn command(value: Reader<'_>) -> Result<Vec<String>, ReadError> {
+    match value.term() {
+        Term::Binary(_) => Ok(["/bin/sh", "-c", value.name()?].map(str::to_owned).into()),
+        _ => value.texts().map_err(|_| value.refuse("a list of strings, or a string for the shell")),
+    }
 }
 
 /// The engine that a deployment names.
@@ -58,15 +81,33 @@ pub(super) fn target(fields: &Fields<'_>) -> Result<RuntimeTarget, ReadError> {
     }
 }
 
-fn options(opts: &Fields<'_>) -> Result<ExecuteOptions, ReadError> {
-    let Some(check) = opts.read("health_check", |check| check.fields())? else { return Ok(ExecuteOptions::default()) };
+/// How a deploy is to run: the call's options over the deployment's own.
+pub(super) fn options(came: &Reader<'_>, opts: &Fields<'_>) -> Result<ExecuteOptions, ReadError> {
+    let defaults = ExecuteOptions::default();
+    let deadline = opts.read("deadline", |deadline| deadline.milliseconds())?;
+    let own = came.fields()?.read("health_check", |check| check.fields())?;
+    let check = opts.read("health_check", |check| check.fields())?.or(own);
+    Ok(ExecuteOptions {
+        health: check.map(|check| health(&check)).transpose()?.unwrap_or_default(),
+        deadline: deadline.unwrap_or(defaults.deadline).min(limits::LONGEST_DEPLOY),
+    })
+}
+
+fn health(check: &Fields<'_>) -> Result<HealthPolicy, ReadError> {
     let defaults = HealthPolicy::default();
-    let health = HealthPolicy {
-        max_attempts: health_check::attempts(&check)?.unwrap_or(defaults.max_attempts),
-        interval: check.read("interval", |interval| interval.milliseconds())?.unwrap_or(defaults.interval),
-        probe: probe(&check)?,
-    };
-    Ok(ExecuteOptions { health })
+    let time = |key| check.read(key, |time| time.milliseconds());
+    let interval = time("interval")?.unwrap_or(defaults.interval);
+    let attempts = health_check::attempts(check)?;
+    Ok(HealthPolicy {
+        probe: probe(check)?,
+        interval,
+        deadline: match (time("deadline")?, attempts) {
+            (Some(deadline), _) => deadline,
+            (None, Some(attempts)) => interval.saturating_mul(attempts),
+            (None, None) => defaults.deadline,
+        },
+        healthy_for: time("healthy_for")?,
+    })
 }
 
 fn probe(check: &Fields<'_>) -> Result<Option<HealthProbe>, ReadError> {
@@ -132,6 +173,16 @@ fn reason(error: &DeployError) -> Result<Term, Raise> {
         DeployError::ContainerStart { source, .. } => tuple([atom("container_start_failed"), errors::runtime(source)]),
         DeployError::HealthCheckFailed(_) => atom("health_check_failed"),
         DeployError::RouteSwitch { source, .. } => tuple([atom("route_switch_failed"), errors::proxy(source)]),
+        DeployError::ReleaseCommand { code: Some(code), output } => {
+            tuple([atom("release_command_failed"), Term::from(*code), binary(output.join("\n"))])
+        }
+        DeployError::ReleaseCommand { code: None, output } => {
+            tuple([atom("release_command_failed"), atom("timeout"), binary(output.join("\n"))])
+        }
+        DeployError::StopOld { source, .. } => tuple([atom("stop_old_failed"), errors::runtime(source)]),
+        DeployError::Save { source } => tuple([atom("configuration_not_kept"), errors::io(source)]),
+        DeployError::Journal(error) => tuple([atom("journal_failed"), errors::io_kind(error.kind())]),
+        DeployError::DeadlineExceeded { .. } => atom("deadline_exceeded"),
         DeployError::State(full) => tuple([atom("state_failed"), binary(full.to_string())]),
         DeployError::Cancelled => atom("cancelled"),
         DeployError::QueueFull { .. } => atom("queue_full"),

@@ -1,7 +1,9 @@
-//! `Otturnaut.Deployment` and its strategies: putting a version in place, taking an application away.
+//! `Otturnaut.Deployment` and its strategies: putting a version in place, going back to one, taking an application away.
 
 mod execute;
 mod progress;
+mod releases;
+mod runs;
 mod strategy;
 mod structure;
 mod undeploy;
@@ -20,9 +22,9 @@ pub(super) fn modules(api: &Arc<Api>) -> Vec<Module> {
         .waiting("execute", 2..=4, move |context, args| {
             let api = for_execute.clone();
             async move {
-                strategy::check(&arg(&args, 1, "strategy"))?;
+                let strategy = strategy::check(&arg(&args, 1, "strategy"))?;
                 strategy::check_context(&arg(&args, 2, "context"))?;
-                execute::run(api, context, (arg(&args, 0, "deployment"), arg(&args, 3, "opts"))).await
+                execute::run(api, context, strategy, (arg(&args, 0, "deployment"), arg(&args, 3, "opts"))).await
             }
         })
         .waiting("undeploy", 1..=3, move |context, args| {
@@ -32,12 +34,9 @@ pub(super) fn modules(api: &Arc<Api>) -> Vec<Module> {
                 undeploy::run(api, context, (arg(&args, 0, "deployment"), arg(&args, 2, "opts"))).await
             }
         });
-    vec![
-        structure::add_to(deployment),
-        strategy::module(),
-        strategy::blue_green_module(api),
-        strategy::context_module(),
-    ]
+    let deployment = releases::add_to(runs::add_to(structure::add_to(deployment), api), api);
+    let others = [strategy::module(), strategy::context_module()];
+    [deployment].into_iter().chain(others).chain(strategy::modules(api)).collect()
 }
 
 /// A deployment that a call brought and the options of the call.

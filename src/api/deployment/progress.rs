@@ -2,47 +2,24 @@
 
 use tokio::sync::mpsc;
 
-use crate::deploy::{DeployStep, Progress, UndeployStep};
+use crate::deploy::{DeployStep, Named, Progress, UndeployStep};
+use crate::limits;
 use crate::node::Context;
 use crate::term::read::{ReadError, Reader};
 use crate::term::{Pid, Term, atom, binary, map, tuple};
 
-/// A kind of run: the tag of its messages and the names of its steps.
-pub(super) trait Steps: Copy {
+/// A kind of run: the tag of its messages.
+pub(super) trait Steps: Named {
     /// The tag.
     const TAG: &'static str;
-    /// The name.
-    fn name(self) -> &'static str;
 }
 
 impl Steps for DeployStep {
     const TAG: &'static str = "deployment_progress";
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::AllocatePort => "allocate_port",
-            Self::StartContainer => "start_container",
-            Self::HealthCheck => "health_check",
-            Self::SwitchRoute => "switch_route",
-            Self::StopOld => "stop_old",
-            Self::ReleasePort => "release_port",
-        }
-    }
 }
 
 impl Steps for UndeployStep {
     const TAG: &'static str = "undeploy_progress";
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::RetrieveState => "retrieve_state",
-            Self::StopContainer => "stop_container",
-            Self::RemoveContainer => "remove_container",
-            Self::RemoveRoutes => "remove_routes",
-            Self::ReleasePort => "release_port",
-            Self::ClearState => "clear_state",
-        }
-    }
 }
 
 /// The subscriber that the options name.
@@ -60,8 +37,20 @@ pub(super) fn message(
     tuple([atom(tag), map(fields.into_iter().chain(more))])
 }
 
+/// Runs what `begin` begins; its progress goes to the subscriber of the options, if they name one.
+pub(super) async fn told<S: Steps, F: Future>(
+    context: &Context,
+    opts: &Reader<'_>,
+    begin: impl FnOnce(Option<mpsc::Sender<Progress<S>>>) -> F,
+) -> Result<F::Output, ReadError> {
+    let Some(subscriber) = subscriber(opts)? else { return Ok(begin(None).await) };
+    let (progress, received) = mpsc::channel(limits::PROGRESS_QUEUE);
+    let forward = forward(context, &subscriber, received);
+    Ok(tokio::join!(begin(Some(progress)), context.node.while_alive(&context.this, &subscriber, forward)).0)
+}
+
 /// Sends the progress of a run as it comes, until it ends or nobody is left to take it.
-pub(super) async fn forward<S: Steps>(context: &Context, subscriber: &Pid, mut run: mpsc::Receiver<Progress<S>>) {
+async fn forward<S: Steps>(context: &Context, subscriber: &Pid, mut run: mpsc::Receiver<Progress<S>>) {
     while let Some(progress) = run.recv().await {
         let what = (atom(progress.step.name()), binary(progress.message));
         let more = [

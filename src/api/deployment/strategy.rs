@@ -1,16 +1,23 @@
-//! `Otturnaut.Deployment.Strategy`, its one implementation, and `Otturnaut.Deployment.Context`.
+//! `Otturnaut.Deployment.Strategy`, its implementations, and `Otturnaut.Deployment.Context`.
 
 use std::sync::Arc;
 
 use super::{execute, progress};
 use crate::api::Api;
 use crate::api::args::arg;
+use crate::deploy::Strategy;
 use crate::node::{CallResult, Context, Module};
 use crate::term::elixir::structure;
 use crate::term::read::{ReadError, Reader};
 use crate::term::{Term, atom, binary};
 
-const BLUE_GREEN: &str = "Elixir.Otturnaut.Deployment.Strategy.BlueGreen";
+/// A strategy's module, its name for a person, what it is here.
+type Entry = (&'static str, &'static str, Strategy);
+
+const STRATEGIES: [Entry; 2] = [
+    ("Elixir.Otturnaut.Deployment.Strategy.BlueGreen", "Blue-Green", Strategy::BlueGreen),
+    ("Elixir.Otturnaut.Deployment.Strategy.Recreate", "Recreate", Strategy::Recreate),
+];
 
 /// The parts of a context and the modules that they are here.
 const CONTEXT: [(&str, &str); 3] = [
@@ -24,19 +31,22 @@ pub(super) fn module() -> Module {
         .waiting("notify_progress", 3..=3, |context, args| async move { notify_progress(&context, &args).await })
 }
 
-pub(super) fn blue_green_module(api: &Arc<Api>) -> Module {
-    let api = api.clone();
-    Module::new(BLUE_GREEN).immediate("name", 0..=0, |_, _| Ok(binary("Blue-Green"))).waiting(
-        "execute",
-        3..=3,
-        move |context, args| {
-            let api = api.clone();
-            async move {
-                check_context(&arg(&args, 1, "context"))?;
-                execute::run(api, context, (arg(&args, 0, "deployment"), arg(&args, 2, "opts"))).await
-            }
-        },
-    )
+/// The modules of all strategies.
+pub(super) fn modules(api: &Arc<Api>) -> impl Iterator<Item = Module> {
+    STRATEGIES.into_iter().map(|(module, name, strategy)| {
+        let api = api.clone();
+        Module::new(module).immediate("name", 0..=0, move |_, _| Ok(binary(name))).waiting(
+            "execute",
+            3..=3,
+            move |context, args| {
+                let api = api.clone();
+                async move {
+                    check_context(&arg(&args, 1, "context"))?;
+                    execute::run(api, context, strategy, (arg(&args, 0, "deployment"), arg(&args, 2, "opts"))).await
+                }
+            },
+        )
+    })
 }
 
 pub(super) fn context_module() -> Module {
@@ -46,9 +56,9 @@ pub(super) fn context_module() -> Module {
     })
 }
 
-/// The strategy must be the one there is.
-pub(super) fn check(strategy: &Reader<'_>) -> Result<(), ReadError> {
-    strategy.choice(&[(BLUE_GREEN, ())])
+/// The strategy that a module's name means.
+pub(super) fn check(strategy: &Reader<'_>) -> Result<Strategy, ReadError> {
+    strategy.choice(&STRATEGIES.map(|(module, _, strategy)| (module, strategy)))
 }
 
 /// A context's modules must be those that the node has: it runs no other code.

@@ -30,6 +30,10 @@ const EMPTY: [&str; 11] = [
     "started_at",
 ];
 
+/// Keys that are there only if they are given: a struct of Mission Control's own need not know them.
+const OPTIONAL: [&str; 6] =
+    ["volumes", "release_command", "keep_releases", "drain_timeout", "stop_timeout", "health_check"];
+
 /// The functions that only build and change the struct.
 pub(super) fn add_to(module: Module) -> Module {
     module
@@ -54,6 +58,13 @@ fn defaults() -> Map {
     empty.chain(set).map(|(key, value)| (atom(key), value)).collect()
 }
 
+/// The struct with these fields, and the defaults of the others.
+pub(super) fn with(fields: impl IntoIterator<Item = (&'static str, Term)>) -> Term {
+    let mut deployment = defaults();
+    fields.into_iter().for_each(|(key, value)| put(&mut deployment, key, value));
+    Term::Map(deployment)
+}
+
 fn new(attrs: &Reader<'_>) -> CallResult {
     let fields = attrs.fields()?;
     let mut deployment = defaults();
@@ -63,7 +74,7 @@ fn new(attrs: &Reader<'_>) -> CallResult {
     for key in fields.keys() {
         let value = fields.get(key).map_or(Term::NIL, |value| value.term().clone());
         let key = crate::term::Atom::new(key).map_err(|e| Raise::argument(e.to_string()))?;
-        if deployment.get_atom(key.as_str()).is_none() {
+        if deployment.get_atom(key.as_str()).is_none() && !OPTIONAL.contains(&key.as_str()) {
             return Err(unknown(&key, deployment));
         }
         deployment.insert(Term::Atom(key), value);

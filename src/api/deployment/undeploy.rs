@@ -2,28 +2,17 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
 use super::{Asked, execute, exit, progress};
 use crate::api::Api;
 use crate::deploy::{UndeployError, UndeployRequest};
-use crate::limits;
 use crate::node::{CallResult, Context, Raise};
-use crate::term::read::{ReadError, Reader};
+use crate::term::read::{Fields, ReadError, Reader};
 use crate::term::{Term, atom};
 
 pub(super) async fn run(api: Arc<Api>, context: Context, (came, opts): Asked<'_>) -> CallResult {
-    let request = read(&came)?;
+    let request = read(&came, &opts.fields()?)?;
     let app_id = request.app_id.clone();
-    let result = match progress::subscriber(&opts)? {
-        None => api.engine.undeploy(request, None).await,
-        Some(subscriber) => {
-            let (progress, received) = mpsc::channel(limits::PROGRESS_QUEUE);
-            let run = api.engine.undeploy(request, Some(progress));
-            let forward = progress::forward(&context, &subscriber, received);
-            tokio::join!(run, context.node.while_alive(&context.this, &subscriber, forward)).0
-        }
-    };
+    let result = progress::told(&context, &opts, |progress| api.engine.undeploy(request, progress)).await?;
     match result {
         Ok(()) => {
             tracing::info!(app_id, "undeployed");
@@ -37,11 +26,12 @@ pub(super) async fn run(api: Arc<Api>, context: Context, (came, opts): Asked<'_>
     }
 }
 
-fn read(came: &Reader<'_>) -> Result<UndeployRequest, ReadError> {
+fn read(came: &Reader<'_>, opts: &Fields<'_>) -> Result<UndeployRequest, ReadError> {
     let fields = came.fields().map_err(|_| came.refuse("a %Otturnaut.Deployment{}"))?;
     Ok(UndeployRequest {
         app_id: fields.required("app_id")?.name()?.to_owned(),
         runtime: execute::target(&fields)?,
         deployment_id: fields.read("id", |id| Ok(id.text()?.to_owned()))?,
+        cancel: opts.read("cancel", |flag| flag.boolean())?.unwrap_or(false),
     })
 }

@@ -5,23 +5,38 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::host::runtime::{Container, ContainerSpec, ContainerStatus};
+use crate::host::runtime::{Container, ContainerSpec, ContainerStatus, HealthState, Image, Restart};
 
 /// What an engine is asked to create.
 pub(super) fn create_body(spec: &ContainerSpec) -> Value {
-    let inside = format!("{}/tcp", spec.container_port);
     let env: Vec<String> = spec.env.iter().map(|(name, value)| format!("{name}={}", value.expose())).collect();
-    json!({
+    let restart = match spec.restart {
+        Restart::UnlessStopped => "unless-stopped",
+        Restart::No => "no",
+    };
+    let mut body = json!({
         "Image": spec.image,
         "Env": env,
         "Labels": spec.labels,
-        "ExposedPorts": { &inside: {} },
-        "HostConfig": {
-            // On loopback alone: nobody reaches the application past the proxy.
-            "PortBindings": { &inside: [{ "HostIp": "127.0.0.1", "HostPort": spec.port.to_string() }] },
-            "RestartPolicy": { "Name": "unless-stopped" },
-        },
-    })
+        "HostConfig": { "RestartPolicy": { "Name": restart }, "Binds": spec.volumes },
+    });
+    if let Some(publish) = spec.publish {
+        let inside = format!("{}/tcp", publish.container_port);
+        // On loopback alone: nobody reaches the application past the proxy.
+        let binding = json!({ &inside: [{ "HostIp": "127.0.0.1", "HostPort": publish.port.to_string() }] });
+        set(&mut body, "/HostConfig", "PortBindings", binding);
+        set(&mut body, "", "ExposedPorts", json!({ inside: {} }));
+    }
+    if !spec.command.is_empty() {
+        set(&mut body, "", "Cmd", json!(spec.command));
+    }
+    body
+}
+
+fn set(body: &mut Value, parent: &str, key: &str, value: Value) {
+    if let Some(parent) = body.pointer_mut(parent).and_then(Value::as_object_mut) {
+        parent.insert(key.to_owned(), value);
+    }
 }
 
 /// A container of a list.
@@ -34,11 +49,15 @@ pub(super) fn listed(value: &Value) -> Container {
         name: name.trim_start_matches('/').to_owned(),
         status: status(value.get("State").and_then(Value::as_str).unwrap_or_default()),
         image: text(value, "/Image"),
+        image_id: text(value, "/ImageID"),
         port: published.and_then(|port| u16::try_from(port).ok()),
         labels: labels(value.get("Labels")),
         exit_code: None,
         restart_count: 0,
         created: value.get("Created").and_then(Value::as_i64).unwrap_or(0),
+        oom_killed: false,
+        error: String::new(),
+        health: None,
     }
 }
 
@@ -54,12 +73,42 @@ pub(super) fn inspected(value: &Value) -> Container {
         name: text(value, "/Name").trim_start_matches('/').to_owned(),
         status,
         image: text(value, "/Config/Image"),
+        image_id: text(value, "/Image"),
         port: port.into_iter().flatten().find_map(first_port),
         labels: labels(value.pointer("/Config/Labels")),
         exit_code: exit_code.filter(|_| status != ContainerStatus::Running),
         restart_count: value.get("RestartCount").and_then(Value::as_i64).unwrap_or(0),
         created: created.map_or(0, Timestamp::as_second),
+        oom_killed: value.pointer("/State/OOMKilled").and_then(Value::as_bool).unwrap_or(false),
+        error: text(value, "/State/Error"),
+        health: health(value),
     }
+}
+
+fn health(value: &Value) -> Option<HealthState> {
+    // Podman has it under another name in some versions.
+    let health = [value.pointer("/State/Health"), value.pointer("/State/Healthcheck")].into_iter().flatten().next()?;
+    let last = health.get("Log").and_then(Value::as_array).and_then(|log| log.last());
+    match health.get("Status").and_then(Value::as_str)? {
+        "starting" => Some(HealthState::Starting),
+        "healthy" => Some(HealthState::Healthy),
+        "unhealthy" => Some(HealthState::Unhealthy(last.map(|last| text(last, "/Output")).unwrap_or_default())),
+        _ => None,
+    }
+}
+
+/// An image that was looked at alone.
+pub(super) fn image(value: &Value) -> Image {
+    let tags = value.get("RepoTags").and_then(Value::as_array).into_iter().flatten();
+    Image { id: text(value, "/Id"), tags: tags.filter_map(Value::as_str).map(str::to_owned).collect() }
+}
+
+/// The names of an image of a list in a repository. Podman puts a registry before names that have none.
+pub(super) fn tags(value: &Value, repository: &str) -> Vec<String> {
+    let tags = value.get("RepoTags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let plain = |tag: &str| tag.strip_prefix("localhost/").unwrap_or(tag).to_owned();
+    let ours = |tag: &String| tag.strip_prefix(repository).is_some_and(|rest| rest.starts_with(':'));
+    tags.map(plain).filter(ours).collect()
 }
 
 fn first_port(ports: &Value) -> Option<u16> {
@@ -87,6 +136,7 @@ fn status(state: &str) -> ContainerStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::runtime::Publish;
     use crate::secret::Secret;
 
     #[test]
@@ -94,10 +144,12 @@ mod tests {
         let spec = ContainerSpec {
             name: "a".into(),
             image: "i".into(),
-            container_port: 80,
-            port: 12_345,
+            publish: Some(Publish { container_port: 80, port: 12_345 }),
             env: [("K".to_owned(), Secret::new("v".to_owned()))].into(),
             labels: BTreeMap::new(),
+            command: vec![],
+            volumes: vec![],
+            restart: Restart::UnlessStopped,
         };
         let body = create_body(&spec);
         let binding = body.pointer("/HostConfig/PortBindings/80~1tcp/0").unwrap();

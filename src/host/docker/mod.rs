@@ -3,6 +3,7 @@
 //! ```text
 //! mod.rs     containers and images as the domain wants them
 //! api.rs     requests, answers, errors
+//! exec.rs    commands in containers;  logs.rs  their output
 //! stream.rs  answers that come line by line: builds, loads, pulls
 //! context.rs a directory as a tar stream, for builds;  ignore.rs  what of it stays here
 //! ```
@@ -10,7 +11,9 @@
 mod api;
 mod container;
 mod context;
+mod exec;
 mod ignore;
+mod logs;
 mod stream;
 
 use std::collections::HashMap;
@@ -25,9 +28,9 @@ use tokio::sync::mpsc;
 use tokio_util::io::ReaderStream;
 
 use self::api::Api;
-use super::command::Batch;
+use super::command::{Batch, Line};
 use super::runtime::{
-    BuildImage, Container, ContainerSpec, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    BuildImage, Container, ContainerSpec, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
 };
 use crate::limits;
 
@@ -154,6 +157,53 @@ impl Runtime for Engine {
     async fn inspect(&self, name: &str) -> Result<Container, RuntimeError> {
         let found = self.api.get(&format!("containers/{}/json", api::part(name)), &[]).await;
         found.map(|found| container::inspected(&found)).map_err(|e| not_found(e, name))
+    }
+
+    async fn start_again(&self, name: &str) -> Result<(), RuntimeError> {
+        let path = format!("containers/{}/start", api::part(name));
+        match self.api.post(&path, &[], &Value::Null).await {
+            // 304: it runs.
+            Ok(_) | Err(RuntimeError::Http { status: 304, .. }) => Ok(()),
+            Err(e) => Err(not_found(e, name)),
+        }
+    }
+
+    async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {
+        let path = format!("containers/{}/wait", api::part(name));
+        let ended = self.api.value(self.api.request(Method::POST, &path, &[])).await.map_err(|e| not_found(e, name))?;
+        ended.get("StatusCode").and_then(Value::as_i64).ok_or_else(|| self.api.unclear("an exit code was wanted"))
+    }
+
+    async fn tail(&self, name: &str, count: usize) -> Result<Vec<Line>, RuntimeError> {
+        logs::tail(&self.api, name, count).await.map_err(|e| not_found(e, name))
+    }
+
+    async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError> {
+        exec::run(&self.api, (name, command), limit).await.map_err(|e| not_found(e, name))
+    }
+
+    async fn image(&self, name: &str) -> Result<Image, RuntimeError> {
+        let found = self.api.get(&format!("images/{}/json", api::part(name)), &[]).await;
+        found.map(|found| container::image(&found)).map_err(|e| not_found(e, name))
+    }
+
+    async fn tag_image(&self, image: &str, repository: &str, tag: &str) -> Result<(), RuntimeError> {
+        let query = [("repo", repository.to_owned()), ("tag", tag.to_owned())];
+        let tagged = self.api.post(&format!("images/{}/tag", api::part(image)), &query, &Value::Null).await;
+        tagged.map(drop).map_err(|e| not_found(e, image))
+    }
+
+    async fn remove_image(&self, name: &str) -> Result<(), RuntimeError> {
+        let path = format!("images/{}", api::part(name));
+        let request = self.api.request(Method::DELETE, &path, &[]).timeout(limits::ENGINE_REQUEST);
+        self.api.value(request).await.map(drop).map_err(|e| not_found(e, name))
+    }
+
+    async fn image_tags(&self, repository: &str) -> Result<Vec<String>, RuntimeError> {
+        let filters = json!({ "reference": [repository] });
+        let listed = self.api.get("images/json", &[("filters", filters.to_string())]).await?;
+        let listed = listed.as_array().ok_or_else(|| self.api.unclear("a list of images was wanted"))?;
+        Ok(listed.iter().flat_map(|image| container::tags(image, repository)).collect())
     }
 
     async fn load_image(&self, archive: &Path) -> Result<String, RuntimeError> {

@@ -1,0 +1,110 @@
+//! Releases: `releases`, `rollback`, `prune`.
+
+use std::sync::Arc;
+
+use super::{execute, progress, structure};
+use crate::api::args::{arg, error, opts};
+use crate::api::{Api, errors, runtime};
+use crate::deploy::{Deployment, Item, ItemKind, Release, RollbackError, Status};
+use crate::node::{CallResult, Context, Module};
+use crate::term::elixir::date_time;
+use crate::term::read::Reader;
+use crate::term::{Term, atom, binary, keyword, list, map, tuple};
+
+/// The functions of this file.
+pub(super) fn add_to(module: Module, api: &Arc<Api>) -> Module {
+    let (for_releases, for_rollback, for_prune) = (api.clone(), api.clone(), api.clone());
+    module
+        .immediate("releases", 1..=1, move |_, args| {
+            let releases = for_releases.engine.releases(arg(args, 0, "app_id").name()?);
+            let last = releases.len();
+            let newest_first = releases.iter().enumerate().rev();
+            Ok(list(newest_first.map(|(at, one)| release(one, at + 1 == last))))
+        })
+        .waiting("rollback", 1..=2, move |context, args| {
+            let api = for_rollback.clone();
+            async move { rollback(api, context, args).await }
+        })
+        .waiting("prune", 0..=1, move |_, args| {
+            let api = for_prune.clone();
+            async move {
+                let dry_run = opts(&args, 0)?.read("dry_run", |flag| flag.boolean())?.unwrap_or(false);
+                Ok(list(api.engine.prune(dry_run).await.iter().map(item)))
+            }
+        })
+}
+
+fn release(release: &Release, current: bool) -> Term {
+    let deployment = &release.deployment;
+    let status = if deployment.status == Status::RolledBack { "rolled_back" } else { "completed" };
+    map([
+        ("deployment_id", binary(deployment.id.as_str())),
+        ("app_id", binary(deployment.app_id.as_str())),
+        ("image", binary(deployment.image.as_str())),
+        ("image_id", binary(release.image_id.as_str())),
+        ("container_port", Term::from(deployment.container_port)),
+        ("domains", list(deployment.domains.iter().map(|domain| binary(domain.as_str())))),
+        ("deployed_at", deployment.started_at.map_or(Term::NIL, date_time)),
+        ("status", atom(status)),
+        ("current", atom(if current { "true" } else { "false" })),
+    ])
+}
+
+async fn rollback(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
+    let app_id = arg(&args, 0, "app_id").name()?.to_owned();
+    let asked = arg(&args, 1, "opts");
+    let to = asked.fields()?.read("to", |id| Ok(id.name()?.to_owned()))?;
+    let run = |progress| api.engine.rollback(&app_id, to.as_deref(), progress);
+    match progress::told(&context, &asked, run).await? {
+        Ok(outcome) => {
+            let came = match &outcome {
+                Ok(deployed) => whole(&deployed.deployment),
+                Err(failure) => whole(&failure.deployment),
+            };
+            execute::outcome(&Reader::new("deployment", &came), outcome)
+        }
+        Err(refused) => Ok(error(reason(&refused))),
+    }
+}
+
+fn reason(refused: &RollbackError) -> Term {
+    match refused {
+        RollbackError::NoRelease { .. } => atom("no_release"),
+        RollbackError::UnknownRelease { .. } => atom("unknown_release"),
+        RollbackError::Running { .. } => atom("already_running"),
+        RollbackError::ImageGone { image, .. } => tuple([atom("image_gone"), binary(image.as_str())]),
+        RollbackError::ConfigurationGone { .. } => atom("configuration_gone"),
+        RollbackError::Engine { source, .. } => errors::runtime(source),
+    }
+}
+
+/// The struct of a deployment that the agent itself began.
+fn whole(deployment: &Deployment) -> Term {
+    let env = deployment.env.iter().map(|(name, value)| (binary(name.as_str()), binary(value.expose().as_str())));
+    let opts = deployment.runtime.socket.iter().map(|socket| ("socket", binary(socket.display().to_string())));
+    structure::with([
+        ("id", binary(deployment.id.as_str())),
+        ("app_id", binary(deployment.app_id.as_str())),
+        ("image", binary(deployment.image.as_str())),
+        ("container_port", Term::from(deployment.container_port)),
+        ("env", Term::Map(env.collect())),
+        ("domains", list(deployment.domains.iter().map(|domain| binary(domain.as_str())))),
+        ("runtime", atom(runtime::module_name(deployment.runtime.kind))),
+        ("runtime_opts", keyword(opts)),
+    ])
+}
+
+fn item(item: &Item) -> Term {
+    let kind = match item.kind {
+        ItemKind::Image => "image",
+        ItemKind::Configuration => "configuration",
+    };
+    map([
+        ("app_id", binary(item.app_id.as_str())),
+        ("deployment_id", binary(item.deployment_id.as_str())),
+        ("kind", atom(kind)),
+        ("name", binary(item.name.as_str())),
+        ("action", atom(if item.stays { "keep" } else { "remove" })),
+        ("why", binary(item.why.as_str())),
+    ])
+}

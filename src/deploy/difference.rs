@@ -1,0 +1,44 @@
+//! How a version differs from the release that runs: what a person looks for first when it fails.
+
+use std::collections::BTreeSet;
+
+use super::Deployment;
+use super::journal::Journal;
+use super::releases;
+use crate::host::Host;
+
+/// Each difference in a few words, without values of the environment. Empty for a first version.
+pub(super) async fn differences((host, journal): (&Host, &Journal), new: &Deployment) -> Vec<String> {
+    let Some(running) = journal.releases(&new.app_id).pop() else { return Vec::new() };
+    let known = releases::load(host, &running).await;
+    let environment_known = known.is_some();
+    let old = known.map_or(running.deployment, |(deployment, _)| deployment);
+    let mut found = Vec::new();
+    let mut differs = |what: &str, old: String, new: String| {
+        if old != new {
+            found.push(format!("{what}: {new} instead of {old}"));
+        }
+    };
+    differs("image", old.image.clone(), new.image.clone());
+    differs("container port", old.container_port.to_string(), new.container_port.to_string());
+    differs("domains", old.domains.join(", "), new.domains.join(", "));
+    differs("volumes", old.volumes.join(", "), new.volumes.join(", "));
+    differs("runtime", old.runtime.kind.to_string(), new.runtime.kind.to_string());
+    if environment_known {
+        found.extend(environment(&old, new));
+    }
+    found
+}
+
+fn environment(old: &Deployment, new: &Deployment) -> Option<String> {
+    let names = |d: &Deployment| d.env.keys().cloned().collect::<BTreeSet<_>>();
+    let (before, now) = (names(old), names(new));
+    let signed = |sign: &str, name: &String| format!("{sign}{name}");
+    let mut changes: Vec<String> = now.difference(&before).map(|name| signed("+", name)).collect();
+    changes.extend(before.difference(&now).map(|name| signed("-", name)));
+    let value = |d: &Deployment, name: &String| d.env.get(name).map(|value| value.expose().clone());
+    changes.extend(
+        now.intersection(&before).filter(|name| value(old, name) != value(new, name)).map(|name| signed("~", name)),
+    );
+    (!changes.is_empty()).then(|| format!("environment: {}", changes.join(" ")))
+}

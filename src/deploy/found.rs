@@ -1,0 +1,155 @@
+//! What is found of an application after a start, and what is made of it.
+
+use std::collections::BTreeSet;
+
+use super::engine::Inner;
+use super::journal::{Record, Work};
+use super::recover::{Ours, Survey};
+use super::releases::{self, Release};
+use super::{Deployment, Status, route_id};
+use crate::apps::{AppEntry, AppStatus};
+use crate::host::{ContainerStatus, Document, Route};
+use crate::limits;
+
+impl Ours {
+    fn runs(&self) -> bool {
+        self.container.status == ContainerStatus::Running
+    }
+
+    fn serves(&self, route: &Route) -> bool {
+        self.container.port == Some(route.upstream_port)
+    }
+}
+
+/// What is known of an application's route.
+enum Routed<'a> {
+    To(&'a Route),
+    Nowhere,
+    /// Caddy does not tell.
+    Unknown,
+}
+
+/// In the application's turn: its state is known again, its route is there, and of its containers only those stay that
+/// are needed.
+pub(super) async fn recover_app(engine: &Inner, app_id: &str, survey: &Survey) {
+    let ours = survey.apps.get(app_id).map(Vec::as_slice).unwrap_or_default();
+    for port in ours.iter().filter_map(|one| one.container.port) {
+        engine.settings.ports.claim(port);
+    }
+    // It was deployed since.
+    if engine.settings.state.get(app_id).is_some_and(|entry| entry.container_name.is_some()) {
+        return;
+    }
+    let routed = match &survey.routes {
+        None => Routed::Unknown,
+        Some(routes) => routes.get(&route_id(app_id)).map_or(Routed::Nowhere, Routed::To),
+    };
+    let current = engine.journal.releases(app_id).pop().map(|release| release.deployment.id);
+    let Some(chosen) = choose(ours, &routed, current.as_deref()) else { return };
+    keep_state(engine, app_id, chosen);
+    if current.as_ref() != Some(&chosen.labels.deployment_id) {
+        keep_release(engine, chosen).await;
+    }
+    let certain = match &routed {
+        Routed::To(route) => chosen.serves(route),
+        Routed::Nowhere => chosen.labels.domains.is_empty() && current.as_ref() == Some(&chosen.labels.deployment_id),
+        Routed::Unknown => false,
+    };
+    if certain && survey.complete && chosen.runs() {
+        // Only now is it certain which of them requests go to: the others were not switched to, or not removed yet.
+        for other in ours.iter().filter(|one| one.container.id != chosen.container.id) {
+            remove(engine, other).await;
+        }
+    }
+    if matches!(routed, Routed::Nowhere) && chosen.runs() && !chosen.labels.domains.is_empty() {
+        restore_route(engine, app_id, chosen).await;
+    }
+}
+
+/// The one that requests go to, else the one that the journal knows, else the newest that runs, else the newest.
+fn choose<'a>(ours: &'a [Ours], routed: &Routed<'_>, current: Option<&str>) -> Option<&'a Ours> {
+    let is_routed = |one: &Ours| matches!(routed, Routed::To(route) if one.serves(route));
+    let is_current = |one: &Ours| current == Some(one.labels.deployment_id.as_str());
+    let apps = ours.iter().filter(|one| !one.labels.task);
+    apps.max_by_key(|one| (is_routed(one), is_current(one) && one.runs(), one.runs(), one.container.created))
+}
+
+fn keep_state(engine: &Inner, app_id: &str, chosen: &Ours) {
+    let entry = AppEntry {
+        deployment_id: Some(chosen.labels.deployment_id.clone()),
+        container_name: Some(chosen.container.name.clone()),
+        port: chosen.container.port,
+        domains: Some(chosen.labels.domains.clone()),
+        status: Some(if chosen.runs() { AppStatus::Running } else { AppStatus::Stopped }),
+        runtime: Some(chosen.target.clone()),
+        ..AppEntry::default()
+    };
+    match engine.settings.state.put(app_id, entry) {
+        Ok(()) => tracing::info!(app_id, container = chosen.container.name, "found again"),
+        Err(full) => tracing::warn!(app_id, error = %full, "found again and not kept"),
+    }
+}
+
+/// A journal that was lost learns which release runs, from its document if that is there.
+async fn keep_release(engine: &Inner, chosen: &Ours) {
+    let labels = &chosen.labels;
+    let (names, container) = ((labels.app_id.clone(), labels.deployment_id.clone()), &chosen.container);
+    let from_labels = Deployment::pending(names, container.image.clone(), labels.container_port, chosen.target.clone());
+    let unsure = Release::found(from_labels, container.image_id.clone());
+    let known = releases::load(&engine.settings.host, &unsure).await;
+    let deployment = Deployment {
+        status: Status::Completed,
+        port: container.port,
+        domains: labels.domains.clone(),
+        container_name: Some(container.name.clone()),
+        container_id: Some(container.id.clone()),
+        ..known.map_or(unsure.deployment, |(deployment, _)| deployment)
+    };
+    let release = Release::found(deployment, container.image_id.clone());
+    engine.journal.settle(&Record::Released(Box::new(release)));
+}
+
+async fn remove(engine: &Inner, leftover: &Ours) {
+    let container = &leftover.container;
+    tracing::info!(container = container.name, "a torn deploy left this container: it is removed");
+    let stopped = leftover.runtime.stop(&container.id, limits::STOP_GRACE).await;
+    match leftover.runtime.remove(&container.id).await {
+        Ok(()) => container.port.iter().for_each(|port| engine.settings.ports.release(*port)),
+        Err(error) => tracing::warn!(container = container.name, %error, ?stopped, "it could not be removed"),
+    }
+}
+
+/// Caddy came back empty: the application is led to again.
+async fn restore_route(engine: &Inner, app_id: &str, chosen: &Ours) {
+    let Some(upstream_port) = chosen.container.port else { return };
+    let route = Route { id: route_id(app_id), domains: chosen.labels.domains.clone(), upstream_port };
+    let proxies = &engine.settings.host.proxies;
+    match proxies.proxy(&proxies.defaults()).put_route(&route).await {
+        Ok(()) => tracing::info!(app_id, port = upstream_port, "the route is put back"),
+        Err(error) => tracing::warn!(app_id, %error, "the route could not be put back"),
+    }
+}
+
+/// Documents of no release and of no run go.
+pub(super) async fn clear_documents(engine: &Inner) {
+    let storage = &engine.settings.host.storage;
+    let Ok(documents) = storage.documents().await else { return };
+    let mut needed: BTreeSet<Document> = BTreeSet::new();
+    let releases = engine.journal.apps().into_iter().flat_map(|app_id| engine.journal.releases(&app_id));
+    needed.extend(releases.map(|release| releases::document(&release.deployment.app_id, &release.deployment.id)));
+    for (_, open) in engine.journal.open_runs() {
+        if let Work::Deploy { deployment, .. } = &open.work {
+            needed.insert(releases::document(&deployment.app_id, &deployment.id));
+        }
+    }
+    for document in documents.iter().filter(|document| !needed.contains(document)) {
+        tracing::info!(
+            app_id = document.folder,
+            deployment_id = document.name,
+            "a document that no release needs is removed"
+        );
+        if let Err(error) = storage.delete(document).await {
+            tracing::warn!(app_id = document.folder, deployment_id = document.name, %error, "it could not be removed");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What a deploy would do, without doing it.
+
+use std::sync::Arc;
+
+use super::difference::differences;
+use super::engine::{ExecuteOptions, Inner};
+use super::progress::DeployStep;
+use super::steps::find_route;
+use super::{Deployment, HealthProbe, Strategy, route_id};
+use crate::apps::AppEntry;
+use crate::host::{Route, RuntimeError};
+
+/// What a deploy would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The steps, each with what it would do.
+    pub steps: Vec<PlannedStep>,
+    /// Whether nobody would answer for a while.
+    pub downtime: bool,
+    /// What would make it fail, or is worth knowing.
+    pub warnings: Vec<String>,
+    /// How the new version differs from the one that runs.
+    pub differences: Vec<String>,
+}
+
+/// A step and what it would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedStep {
+    /// The step.
+    pub step: DeployStep,
+    /// For a person.
+    pub what: String,
+}
+
+/// Looks at everything that the deploy would touch.
+pub(super) async fn plan(engine: &Arc<Inner>, deployment: &Deployment, options: &ExecuteOptions) -> Plan {
+    let mut warnings = Vec::new();
+    let old = engine.settings.state.get(&deployment.app_id).filter(|entry| entry.container_name.is_some());
+    let image = image(engine, deployment, &mut warnings).await;
+    let route = route(engine, deployment, &mut warnings).await;
+    let before = engine.queue.waiting(&deployment.app_id);
+    let mut steps = Vec::new();
+    let mut step = |step, what: String| steps.push(PlannedStep { step, what });
+    if before > 0 {
+        step(DeployStep::Queued, format!("waits for {before} runs of {}", deployment.app_id));
+    }
+    let (first, last) = engine.settings.ports.range();
+    step(DeployStep::AllocatePort, format!("a free port between {first} and {last}"));
+    if !deployment.release_command.is_empty() {
+        step(DeployStep::ReleaseCommand, "runs the release command once in the new image".to_owned());
+    }
+    let downtime = deployment.strategy == Strategy::Recreate && old.is_some();
+    if let Some(old) = old.as_ref().filter(|_| downtime) {
+        step(DeployStep::StopOld, format!("stops {} first: nobody answers until the new one does", name(old)));
+    }
+    let container = super::container_name(&deployment.app_id, &deployment.id);
+    step(DeployStep::StartContainer, format!("starts {container} from {}, {image}", deployment.image));
+    step(DeployStep::HealthCheck, health(deployment, options));
+    step(DeployStep::SwitchRoute, route);
+    if let Some(old) = &old {
+        let drain = deployment.drain_timeout.as_secs();
+        step(DeployStep::StopOld, format!("removes {} when nobody uses it, after {drain} s at most", name(old)));
+        let port = old.port.map_or("its port".to_owned(), |port| format!("port {port}"));
+        step(DeployStep::ReleasePort, format!("gives {port} back"));
+    }
+    let differences = differences((&engine.settings.host, &engine.journal), deployment).await;
+    Plan { steps, downtime, warnings, differences }
+}
+
+fn name(old: &AppEntry) -> &str {
+    old.container_name.as_deref().unwrap_or("the old version")
+}
+
+async fn image(engine: &Inner, deployment: &Deployment, warnings: &mut Vec<String>) -> &'static str {
+    let runtime = engine.settings.host.runtimes.runtime(&deployment.runtime);
+    match runtime.image(&deployment.image).await {
+        Ok(_) => "which is here",
+        Err(RuntimeError::NotFound { .. }) => "which is pulled first",
+        Err(error) => {
+            warnings.push(error.to_string());
+            "which may have to be pulled"
+        }
+    }
+}
+
+async fn route(engine: &Inner, deployment: &Deployment, warnings: &mut Vec<String>) -> String {
+    let proxies = &engine.settings.host.proxies;
+    let found = find_route(&*proxies.proxy(&proxies.defaults()), &route_id(&deployment.app_id)).await;
+    let wanted = deployment.domains.join(", ");
+    let text = match &found {
+        Err(_) if deployment.domains.is_empty() => "no route".to_owned(),
+        Err(error) => {
+            warnings.push(error.to_string());
+            format!("leads {wanted} to it")
+        }
+        Ok(Some(Route { domains, .. })) if *domains == deployment.domains => {
+            format!("leads {wanted} to it, which no connection notices")
+        }
+        Ok(Some(_)) if deployment.domains.is_empty() => "takes the route of the version before away".to_owned(),
+        Ok(Some(Route { domains, .. })) => format!("leads {wanted} to it in place of {}", domains.join(", ")),
+        Ok(None) if deployment.domains.is_empty() => "no route".to_owned(),
+        Ok(None) => format!("leads {wanted} to it, with a new route"),
+    };
+    text
+}
+
+fn health(deployment: &Deployment, options: &ExecuteOptions) -> String {
+    let deadline = options.health.deadline.as_secs();
+    let what = match (&options.health.probe, deployment.domains.is_empty()) {
+        (Some(HealthProbe::Http { path, .. }), _) => {
+            format!("it answers GET {}", path.as_deref().unwrap_or("/"))
+        }
+        (_, false) => "it answers HTTP".to_owned(),
+        (Some(HealthProbe::Tcp { .. }), true) => "it takes a connection".to_owned(),
+        (Some(HealthProbe::Running) | None, true) => "it keeps running for a moment".to_owned(),
+    };
+    format!("waits until {what}, {deadline} s at most")
+}

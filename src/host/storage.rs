@@ -1,0 +1,315 @@
+//! What the agent keeps on disk: its journal, and the documents of its releases.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+/// Durable storage: what a call answered with `Ok` is there after a loss of power.
+#[async_trait]
+pub trait Storage: Send + Sync {
+    /// The journal as it is; empty if there is none. Takes the directory for this process until its end.
+    ///
+    /// # Errors
+    /// `WouldBlock` if another process has it; whatever the system says.
+    async fn open_journal(&self) -> io::Result<Vec<u8>>;
+    /// Adds to the journal's end, all of it or nothing that stays.
+    async fn append_journal(&self, bytes: Vec<u8>) -> io::Result<()>;
+    /// Puts another journal in its place, whole or not at all.
+    async fn replace_journal(&self, bytes: Vec<u8>) -> io::Result<()>;
+    /// Writes a document of a folder, whole or not at all. Only the agent's user can read it.
+    async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()>;
+    /// Reads a document.
+    async fn get(&self, document: &Document) -> io::Result<Option<Vec<u8>>>;
+    /// Removes a document, and its folder with the last one; one that is not there is fine.
+    async fn delete(&self, document: &Document) -> io::Result<()>;
+    /// All documents.
+    async fn documents(&self) -> io::Result<Vec<Document>>;
+}
+
+/// A document's place: its folder and its name in it, each one part of a path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Document {
+    /// The application.
+    pub folder: String,
+    /// The deployment.
+    pub name: String,
+}
+
+/// Storage under the data directory.
+#[derive(Debug, Clone)]
+pub struct DataStorage {
+    dir: PathBuf,
+    journal: Arc<Mutex<Option<Journal>>>,
+}
+
+/// The journal while it is open.
+#[derive(Debug)]
+struct Journal {
+    file: File,
+    length: u64,
+    /// Held for as long as the process lives: what dies unlocks it.
+    lock: Arc<File>,
+}
+
+impl DataStorage {
+    /// Storage under `data_dir`, which is made when it is first needed.
+    pub fn new(data_dir: &Path) -> Self {
+        Self { dir: data_dir.to_owned(), journal: Arc::default() }
+    }
+
+    fn open(&self) -> io::Result<Vec<u8>> {
+        make_dir(&self.dir)?;
+        let mut open = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = match open.take() {
+            Some(journal) => journal.lock,
+            None => Arc::new(lock(&self.dir.join("lock"))?),
+        };
+        let mut file = private(&self.journal_path(), false)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        *open = Some(Journal { file, length: bytes.len() as u64, lock: lock });
+        Ok(bytes)
+    }
+
+    fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut open = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let journal = open.as_mut().ok_or_else(not_open)?;
+        let written = journal.file.write_all_at(bytes, journal.length).and_then(|()| journal.file.sync_data());
+        match written {
+            Ok(()) => journal.length += bytes.len() as u64,
+            // Half of it would tear what comes after.
+            Err(_) => journal.file.set_len(journal.length).unwrap_or_default(),
+        }
+        written
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut open = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let journal = open.as_mut().ok_or_else(not_open)?;
+        let path = self.journal_path();
+        write_whole(&path, bytes)?;
+        journal.file = private(&path, false)?;
+        journal.length = bytes.len() as u64;
+        Ok(())
+    }
+
+    fn journal_path(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
+    fn releases(&self) -> PathBuf {
+        self.dir.join("releases")
+    }
+
+    fn path(&self, document: &Document) -> io::Result<PathBuf> {
+        let plain = |part: &str| !part.is_empty() && !part.contains(['/', '\0']);
+        if !plain(&document.folder) || document.folder.starts_with('.') || !plain(&document.name) {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        Ok(self.releases().join(&document.folder).join(format!("{}.json", document.name)))
+    }
+
+    fn write(&self, document: &Document, content: &[u8]) -> io::Result<()> {
+        let path = self.path(document)?;
+        path.parent().map_or(Ok(()), make_dir)?;
+        write_whole(&path, content)
+    }
+
+    fn remove(&self, document: &Document) -> io::Result<()> {
+        let path = self.path(document)?;
+        gone_is_fine(std::fs::remove_file(&path))?;
+        // It stays where it is not empty.
+        path.parent().map(std::fs::remove_dir).unwrap_or(Ok(())).unwrap_or_default();
+        Ok(())
+    }
+
+    fn list(&self) -> io::Result<Vec<Document>> {
+        let mut all = Vec::new();
+        for folder in entries(&self.releases())? {
+            for name in entries(&self.releases().join(&folder))? {
+                if let Some(name) = name.strip_suffix(".json").filter(|name| !name.is_empty()) {
+                    all.push(Document { folder: folder.clone(), name: name.to_owned() });
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[async_trait]
+impl Storage for DataStorage {
+    async fn open_journal(&self) -> io::Result<Vec<u8>> {
+        let storage = self.clone();
+        blocking(move || storage.open()).await
+    }
+
+    async fn append_journal(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let storage = self.clone();
+        blocking(move || storage.append(&bytes)).await
+    }
+
+    async fn replace_journal(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let storage = self.clone();
+        blocking(move || storage.replace(&bytes)).await
+    }
+
+    async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()> {
+        let (storage, document) = (self.clone(), document.clone());
+        blocking(move || storage.write(&document, &content)).await
+    }
+
+    async fn get(&self, document: &Document) -> io::Result<Option<Vec<u8>>> {
+        let path = self.path(document)?;
+        blocking(move || match std::fs::read(path) {
+            Ok(content) => Ok(Some(content)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        })
+        .await
+    }
+
+    async fn delete(&self, document: &Document) -> io::Result<()> {
+        let (storage, document) = (self.clone(), document.clone());
+        blocking(move || storage.remove(&document)).await
+    }
+
+    async fn documents(&self) -> io::Result<Vec<Document>> {
+        let storage = self.clone();
+        blocking(move || storage.list()).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
+}
+
+fn not_open() -> io::Error {
+    io::Error::other("the journal is not open")
+}
+
+fn lock(path: &Path) -> io::Result<File> {
+    let file = private(path, false)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(e)) => Err(e),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(ErrorKind::WouldBlock, "another agent uses this data directory"))
+        }
+    }
+}
+
+/// A file that only the agent's user reads.
+fn private(path: &Path, fresh: bool) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).create_new(fresh).mode(0o600).open(path)
+}
+
+fn make_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).recursive(true).create(path)
+}
+
+/// Writes a file so that readers see the old content or the new one, also after a crash.
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    let fresh = directory.join(format!(".{:016x}", rand::random::<u64>()));
+    let written = private(&fresh, true).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    let renamed = written.and_then(|()| std::fs::rename(&fresh, path));
+    if renamed.is_err() {
+        // It may not even have been made.
+        std::fs::remove_file(&fresh).unwrap_or_default();
+    }
+    renamed.and_then(|()| File::open(directory)?.sync_all())
+}
+
+fn gone_is_fine(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// Names in a directory; none where it is not there.
+fn entries(path: &Path) -> io::Result<Vec<String>> {
+    let listed = match std::fs::read_dir(path) {
+        Ok(listed) => listed,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let names = listed.map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default()));
+    let names = names.collect::<io::Result<Vec<_>>>()?;
+    Ok(names.into_iter().filter(|name| !name.is_empty()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn document(folder: &str, name: &str) -> Document {
+        Document { folder: folder.to_owned(), name: name.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn what_is_appended_is_there_after_it_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = DataStorage::new(&dir.path().join("data"));
+        assert!(storage.append_journal(b"x".to_vec()).await.is_err(), "it is not open");
+        assert_eq!(storage.open_journal().await.unwrap(), b"");
+        storage.append_journal(b"one ".to_vec()).await.unwrap();
+        storage.append_journal(b"two".to_vec()).await.unwrap();
+        assert_eq!(storage.open_journal().await.unwrap(), b"one two");
+        storage.replace_journal(b"three ".to_vec()).await.unwrap();
+        storage.append_journal(b"four".to_vec()).await.unwrap();
+        assert_eq!(storage.open_journal().await.unwrap(), b"three four");
+    }
+
+    #[tokio::test]
+    async fn a_directory_has_one_agent_and_is_free_when_it_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataStorage::new(dir.path());
+        first.open_journal().await.unwrap();
+        let second = DataStorage::new(dir.path());
+        assert_eq!(second.open_journal().await.unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(first);
+        second.open_journal().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn documents_are_the_agents_alone_and_their_folder_goes_with_the_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = DataStorage::new(dir.path());
+        assert_eq!(storage.documents().await.unwrap(), []);
+        let [one, two] = [document("shop", "..1"), document("shop", "2")];
+        storage.put(&one, b"old".to_vec()).await.unwrap();
+        storage.put(&one, b"new".to_vec()).await.unwrap();
+        storage.put(&two, b"two".to_vec()).await.unwrap();
+        let path = dir.path().join("releases/shop/2.json");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(storage.get(&one).await.unwrap().unwrap(), b"new");
+        let mut all = storage.documents().await.unwrap();
+        all.sort();
+        assert_eq!(all, [one.clone(), two.clone()]);
+        for document in [&one, &one, &two] {
+            storage.delete(document).await.unwrap();
+        }
+        assert_eq!(storage.get(&two).await.unwrap(), None);
+        assert!(!dir.path().join("releases/shop").exists());
+    }
+
+    #[tokio::test]
+    async fn a_document_lies_in_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = DataStorage::new(dir.path());
+        for outside in [document("..", "x"), document("a/b", "x"), document("a", "../x"), document("", "x")] {
+            let error = storage.put(&outside, vec![]).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{outside:?}");
+        }
+    }
+}
