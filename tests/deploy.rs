@@ -192,7 +192,7 @@ async fn run(engine: &Engine, deployment: Deployment) -> Result<Deployed, Deploy
 }
 
 fn undeploy_of(app_id: String) -> UndeployRequest {
-    UndeployRequest { app_id, runtime: DOCKER, deployment_id: None }
+    UndeployRequest { app_id, runtime: DOCKER, deployment_id: None, cancel: false }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,7 +270,7 @@ async fn a_version_that_is_not_well_leaves_the_old_one_serving() {
     let mut silent = machine.deployment("shop");
     silent.env.insert("DELAY".to_owned(), Secret::new("60".to_owned()));
     let mut impatient = ExecuteOptions::default();
-    impatient.health.max_attempts = 1;
+    impatient.health.deadline = Duration::from_secs(1);
     let failure = engine.execute(silent, impatient, None).await.unwrap_err();
     assert!(matches!(failure.reason, DeployError::HealthCheckFailed(_)), "{:?}", failure.reason);
     let mut missing = machine.deployment("shop");

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use otturnaut::host::docker::Engines;
 use otturnaut::host::{
-    BuildImage, ContainerSpec, ContainerStatus, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
-    install_crypto,
+    BuildImage, ContainerSpec, ContainerStatus, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget,
+    Runtimes, install_crypto,
 };
 use ports::free_port;
 use tokio::sync::mpsc;
@@ -58,8 +58,10 @@ fn spec(name: &str, image: &str, port: u16) -> ContainerSpec {
     ContainerSpec {
         name: name.to_owned(),
         image: image.to_owned(),
-        container_port: 8080,
-        port,
+        publish: Some(Publish { container_port: 8080, port }),
+        command: vec![],
+        volumes: vec![],
+        restart: Restart::UnlessStopped,
         env: BTreeMap::new(),
         labels: BTreeMap::from([("otturnaut.test".to_owned(), name.to_owned())]),
     }

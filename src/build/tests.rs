@@ -243,7 +243,7 @@ impl Proxies for Machine {
 
 #[async_trait]
 impl Network for Machine {
-    async fn connections(&self, _: &[u16]) -> std::io::Result<Vec<Connection>> {
+    async fn connections(&self, _: &[u16]) -> io::Result<Vec<Connection>> {
         unreachable!("{NO_CONTAINER}")
     }
 

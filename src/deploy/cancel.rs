@@ -61,12 +61,10 @@ impl Cancel {
     /// Runs to the end of `work`; when `within` is up, the run is to end.
     pub(super) async fn within<T>(&self, within: Duration, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
-        match tokio::time::timeout(within, &mut work).await {
-            Ok(done) => done,
-            Err(_) => {
-                self.cancel(Cause::Deadline(within));
-                work.await
-            }
+        if let Ok(done) = tokio::time::timeout(within, &mut work).await {
+            return done;
         }
+        self.cancel(Cause::Deadline(within));
+        work.await
     }
 }

@@ -190,6 +190,9 @@ impl Engine {
     }
 
     /// What a deploy would do. Nothing is touched.
+    ///
+    /// # Errors
+    /// A name in it is not valid.
     pub async fn plan(&self, deployment: &Deployment, options: &ExecuteOptions) -> Result<Plan, DeployError> {
         deployment.validate().map_err(DeployError::Invalid)?;
         Ok(plan::plan(&self.0, deployment, options).await)

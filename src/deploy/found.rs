@@ -45,7 +45,11 @@ pub(super) async fn recover_app(engine: &Inner, app_id: &str, survey: &Survey) {
         Some(routes) => routes.get(&route_id(app_id)).map_or(Routed::Nowhere, Routed::To),
     };
     let current = engine.journal.releases(app_id).pop().map(|release| release.deployment.id);
-    let Some(chosen) = choose(ours, &routed, current.as_deref()) else { return };
+    // What a run that is not settled yet has started is neither the application nor certainly to go.
+    let pending: BTreeSet<String> = engine.journal.open_runs().into_iter().map(|(_, open)| open.notes.mark).collect();
+    let is_pending = |one: &Ours| one.labels.run.as_ref().is_some_and(|mark| pending.contains(mark));
+    let ours: Vec<&Ours> = ours.iter().filter(|one| !is_pending(one)).collect();
+    let Some(chosen) = choose(&ours, &routed, current.as_deref()) else { return };
     keep_state(engine, app_id, chosen);
     if current.as_ref() != Some(&chosen.labels.deployment_id) {
         keep_release(engine, chosen).await;
@@ -67,10 +71,10 @@ pub(super) async fn recover_app(engine: &Inner, app_id: &str, survey: &Survey) {
 }
 
 /// The one that requests go to, else the one that the journal knows, else the newest that runs, else the newest.
-fn choose<'a>(ours: &'a [Ours], routed: &Routed<'_>, current: Option<&str>) -> Option<&'a Ours> {
+fn choose<'a>(ours: &[&'a Ours], routed: &Routed<'_>, current: Option<&str>) -> Option<&'a Ours> {
     let is_routed = |one: &Ours| matches!(routed, Routed::To(route) if one.serves(route));
     let is_current = |one: &Ours| current == Some(one.labels.deployment_id.as_str());
-    let apps = ours.iter().filter(|one| !one.labels.task);
+    let apps = ours.iter().copied().filter(|one| !one.labels.task);
     apps.max_by_key(|one| (is_routed(one), is_current(one) && one.runs(), one.runs(), one.container.created))
 }
 

@@ -87,21 +87,23 @@ async fn route(engine: &Inner, deployment: &Deployment, warnings: &mut Vec<Strin
     let proxies = &engine.settings.host.proxies;
     let found = find_route(&*proxies.proxy(&proxies.defaults()), &route_id(&deployment.app_id)).await;
     let wanted = deployment.domains.join(", ");
-    let text = match &found {
-        Err(_) if deployment.domains.is_empty() => "no route".to_owned(),
+    if deployment.domains.is_empty() {
+        return match found {
+            Ok(Some(_)) => "takes the route of the version before away".to_owned(),
+            Ok(None) | Err(_) => "no route".to_owned(),
+        };
+    }
+    match found {
+        Ok(Some(Route { domains, .. })) if domains == deployment.domains => {
+            format!("leads {wanted} to it, which no connection notices")
+        }
+        Ok(Some(Route { domains, .. })) => format!("leads {wanted} to it in place of {}", domains.join(", ")),
+        Ok(None) => format!("leads {wanted} to it, with a new route"),
         Err(error) => {
             warnings.push(error.to_string());
             format!("leads {wanted} to it")
         }
-        Ok(Some(Route { domains, .. })) if *domains == deployment.domains => {
-            format!("leads {wanted} to it, which no connection notices")
-        }
-        Ok(Some(_)) if deployment.domains.is_empty() => "takes the route of the version before away".to_owned(),
-        Ok(Some(Route { domains, .. })) => format!("leads {wanted} to it in place of {}", domains.join(", ")),
-        Ok(None) if deployment.domains.is_empty() => "no route".to_owned(),
-        Ok(None) => format!("leads {wanted} to it, with a new route"),
-    };
-    text
+    }
 }
 
 fn health(deployment: &Deployment, options: &ExecuteOptions) -> String {

@@ -1,5 +1,7 @@
 //! What a deploy does with the version before, once requests go to the new one.
 
+use std::collections::BTreeSet;
+
 use futures::future::join_all;
 
 use super::drain::{drain, who};
@@ -17,8 +19,8 @@ pub(super) async fn stop_old(run: &mut Run) -> Vec<u16> {
     run.progress.tell(DeployStep::StopOld, "Stopping the old version").await;
     let old = find_old(run).await;
     note_previous(run, &old);
-    let ports: Vec<u16> =
-        old.iter().filter_map(|(_, container)| container.port).chain(run.deployment.previous_port).collect();
+    let ports = old.iter().filter_map(|(_, container)| container.port).chain(run.deployment.previous_port);
+    let ports = Vec::from_iter(BTreeSet::from_iter(ports));
     if old.iter().any(|(_, container)| served(run, container)) {
         let open = drain(run.host(), &ports, run.deployment.drain_timeout).await;
         if !open.is_empty() {

@@ -1,5 +1,6 @@
 //! Taking an application away. Nothing that is missing and nothing that fails stops the rest.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::future::join_all;
@@ -50,7 +51,8 @@ impl Undeploy {
         let was_routed = self.remove_route(entry.as_ref()).await;
         let found = self.find(entry.as_ref()).await;
         let known = entry.as_ref().and_then(|entry| entry.port);
-        let ports: Vec<u16> = found.iter().filter_map(|(_, container)| container.port).chain(known).collect();
+        let ports = found.iter().filter_map(|(_, container)| container.port).chain(known);
+        let ports = Vec::from_iter(BTreeSet::from_iter(ports));
 
         self.tell(UndeployStep::StopContainer, "Stopping the containers").await;
         let running = found.iter().filter(|(_, container)| container.status != ContainerStatus::Stopped);
@@ -69,7 +71,9 @@ impl Undeploy {
         }
 
         self.tell(UndeployStep::ReleasePort, "Releasing the port").await;
-        ports.iter().for_each(|port| self.settings.ports.release(*port));
+        for port in ports {
+            self.settings.ports.release(port);
+        }
 
         self.tell(UndeployStep::ClearState, "Forgetting the application").await;
         self.forget().await;

@@ -71,7 +71,7 @@ impl DataStorage {
         let mut file = private(&self.journal_path(), false)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
-        *open = Some(Journal { file, length: bytes.len() as u64, lock: lock });
+        *open = Some(Journal { file, length: bytes.len() as u64, lock });
         Ok(bytes)
     }
 
@@ -123,7 +123,7 @@ impl DataStorage {
         let path = self.path(document)?;
         gone_is_fine(std::fs::remove_file(&path))?;
         // It stays where it is not empty.
-        path.parent().map(std::fs::remove_dir).unwrap_or(Ok(())).unwrap_or_default();
+        path.parent().map_or(Ok(()), std::fs::remove_dir).unwrap_or_default();
         Ok(())
     }
 
@@ -204,7 +204,7 @@ fn lock(path: &Path) -> io::Result<File> {
 
 /// A file that only the agent's user reads.
 fn private(path: &Path, fresh: bool) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).create_new(fresh).mode(0o600).open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).create_new(fresh).mode(0o600).open(path)
 }
 
 fn make_dir(path: &Path) -> io::Result<()> {

@@ -40,12 +40,12 @@ pub(super) fn read(came: &Reader<'_>) -> Result<Deployment, ReadError> {
     let text = |key| fields.required(key)?.name().map(str::to_owned);
     let env = fields.read("env", |env| env.variables())?.unwrap_or_default();
     let (names, port) = ((text("app_id")?, text("id")?), fields.required("container_port")?.port()?);
-    let grace = |key, default| Ok(fields.read(key, grace)?.unwrap_or(default));
+    let grace = |key, default| Ok(fields.read(key, |time| grace(&time))?.unwrap_or(default));
     let most_kept = i64::try_from(limits::MOST_KEPT_RELEASES).unwrap_or(i64::MAX);
     let kept = fields.read("keep_releases", |count| count.integer(1..=most_kept))?;
     Ok(Deployment {
         volumes: fields.read("volumes", |volumes| volumes.texts())?.unwrap_or_default(),
-        release_command: fields.read("release_command", command)?.unwrap_or_default(),
+        release_command: fields.read("release_command", |value| command(&value))?.unwrap_or_default(),
         keep_releases: kept.and_then(|count| usize::try_from(count).ok()).unwrap_or(limits::KEPT_RELEASES),
         drain_timeout: grace("drain_timeout", limits::DRAIN)?,
         stop_timeout: grace("stop_timeout", limits::STOP_GRACE)?,
@@ -56,7 +56,7 @@ pub(super) fn read(came: &Reader<'_>) -> Result<Deployment, ReadError> {
 }
 
 /// A time in milliseconds that a version is given.
-fn grace(value: Reader<'_>) -> Result<Duration, ReadError> {
+fn grace(value: &Reader<'_>) -> Result<Duration, ReadError> {
     let given = value.milliseconds()?;
     if given > limits::LONGEST_GRACE {
         return Err(value.refuse(format!("at most {} ms", limits::LONGEST_GRACE.as_millis())));
@@ -65,7 +65,7 @@ fn grace(value: Reader<'_>) -> Result<Duration, ReadError> {
 }
 
 /// A program with its arguments, or a line for the shell.
-fn command(value: Reader<'_>) -> Result<Vec<String>, ReadError> {
+fn command(value: &Reader<'_>) -> Result<Vec<String>, ReadError> {
     match value.term() {
         Term::Binary(_) => Ok(["/bin/sh", "-c", value.name()?].map(str::to_owned).into()),
         _ => value.texts().map_err(|_| value.refuse("a list of strings, or a string for the shell")),

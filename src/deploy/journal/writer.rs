@@ -83,12 +83,16 @@ impl Journal {
             tracing::warn!(torn, whole = records.len(), "lines of the journal could not be read, the others are used");
         }
         let mut book = Book::default();
-        records.iter().for_each(|record| book.apply(record));
+        for record in &records {
+            book.apply(record);
+        }
         let open = book.open.iter().map(|(run, open)| (*run, open.clone())).collect();
         let mut inside = self.lock();
         // What was taken up before it could be opened is newer.
         let since = std::mem::take(&mut inside.book);
-        since.records().iter().for_each(|record| book.apply(record));
+        for record in &since.records() {
+            book.apply(record);
+        }
         book.last_run = book.last_run.max(since.last_run);
         inside.book = book;
         inside.length = bytes.len();

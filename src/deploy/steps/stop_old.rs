@@ -53,9 +53,8 @@ impl Step<Run, DeployError> for StopOld {
         let host = run.host();
         let starts = run.notes.stopped.iter().map(|old| async move {
             match host.runtimes.runtime(&old.runtime).start_again(&old.id).await {
-                Ok(()) => Ok(()),
-                // Somebody took it away, a later deploy maybe.
-                Err(RuntimeError::NotFound { .. }) => Ok(()),
+                // Or somebody took it away, a later deploy maybe.
+                Ok(()) | Err(RuntimeError::NotFound { .. }) => Ok(()),
                 Err(error) => Err(format!("the old container {}: {error}", old.name)),
             }
         });

@@ -1,5 +1,8 @@
 //! Deploys, undeploys and recovery on a machine in memory.
 
+mod death;
+mod releases;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
