@@ -303,7 +303,10 @@ async fn one_without_domains_that_exits_soon_is_not_completed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_starts_again_knows_what_runs_and_can_take_it_away() {
     let machine = Machine::start();
-    let old = run(&machine.engine().0, machine.deployment("my-shop")).await.unwrap().deployment;
+    let (first, ..) = machine.engine();
+    let old = run(&first, machine.deployment("my-shop")).await.unwrap().deployment;
+    first.shutdown(Duration::from_secs(5)).await;
+    drop(first);
     let (engine, state, ports) = machine.engine();
     engine.recover().await;
     let entry = state.get(&machine.app("my-shop")).expect("it is found again");

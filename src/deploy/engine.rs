@@ -1,27 +1,21 @@
 //! The door of the room: runs deploys and undeploys, one an application at a time.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::cancel::Cancel;
-use super::forward;
+use super::execution::Inner;
 use super::garbage::{self, Item};
-use super::journal::{Journal, OpenRun, Record, RunId, Work};
 use super::plan::{self, Plan};
 use super::progress::Reporter;
-use super::queue::{Queue, Ticket};
+use super::queue::Ticket;
 use super::recover::recover;
 use super::releases::{self, Release, RollbackError};
 use super::run::{Notes, Run};
-use super::runs::{CancelError, RunInfo, RunKind, RunState, Runs};
-use super::saga::{self, Failed, Stuck};
-use super::steps;
+use super::runs::{CancelError, RunInfo, RunKind, RunState};
 use super::undeploy::Undeploy;
 use super::{
     DeployError, DeployStep, Deployment, HealthPolicy, Progress, Status, UndeployError, UndeployStep, generate_id,
@@ -95,29 +89,6 @@ pub struct UndeployRequest {
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
-/// What all runs share.
-pub(super) struct Inner {
-    pub(super) settings: EngineSettings,
-    pub(super) journal: Journal,
-    pub(super) queue: Queue,
-    pub(super) runs: Runs,
-    /// Runs.
-    pub(super) tasks: TaskTracker,
-    /// What goes on beside them until the end.
-    background: TaskTracker,
-    /// Nothing new is begun.
-    pub(super) closing: CancellationToken,
-    /// What runs is cancelled.
-    pub(super) cancelled: CancellationToken,
-    /// All runs have ended.
-    ended: CancellationToken,
-    /// Runs of the journal that a death tore.
-    torn: Mutex<Vec<(RunId, OpenRun)>>,
-}
-
-/// What becomes of a deploy: its reason if it failed, and what could not be undone.
-type Outcome = Result<Deployed, (DeployError, Vec<String>)>;
-
 /// Where the progress of a deploy goes.
 pub type DeployProgress = Option<mpsc::Sender<Progress<DeployStep>>>;
 
@@ -133,21 +104,7 @@ struct Asked {
 impl Engine {
     /// An engine that has nothing under way. Within a runtime: its journal is written in the background.
     pub fn new(settings: EngineSettings) -> Self {
-        let inner = Arc::new(Inner {
-            journal: Journal::new(settings.host.storage.clone()),
-            settings,
-            queue: Queue::default(),
-            runs: Runs::default(),
-            tasks: TaskTracker::new(),
-            background: TaskTracker::new(),
-            closing: CancellationToken::new(),
-            cancelled: CancellationToken::new(),
-            ended: CancellationToken::new(),
-            torn: Mutex::default(),
-        });
-        let (journal, ended) = (inner.journal.clone(), inner.ended.clone());
-        inner.background.spawn(async move { ended.run_until_cancelled(journal.write()).await });
-        Self(inner)
+        Self(Inner::new(settings))
     }
 
     /// Runs a deploy to its end, after those of the same application that came before. Dropping the future cancels and
@@ -270,18 +227,7 @@ impl Engine {
 
     /// Starts nothing new, gives running deploys `grace` to end, then cancels them and waits a bounded time for their undo.
     pub async fn shutdown(&self, grace: Duration) {
-        self.0.closing.cancel();
-        self.0.tasks.close();
-        if timeout(grace, self.0.tasks.wait()).await.is_err() {
-            self.0.cancelled.cancel();
-            if timeout(limits::UNDO, self.0.tasks.wait()).await.is_err() {
-                tracing::error!(runs = self.0.tasks.len(), "runs did not end in time: recovery finds what they leave");
-            }
-        }
-        self.0.ended.cancel();
-        self.0.background.close();
-        self.0.background.wait().await;
-        self.0.journal.flush().await;
+        self.0.shutdown(grace).await;
     }
 
     async fn deploy(&self, asked: Asked, progress: DeployProgress) -> Result<Deployed, Box<DeployFailure>> {
@@ -330,115 +276,6 @@ impl Engine {
     }
 }
 
-/// Why a run did not begin.
-enum NoTurn {
-    Cancelled,
-    ShuttingDown,
-}
-
-impl Inner {
-    async fn turn(&self, ticket: &Ticket, cancel: &Cancel) -> Result<(), NoTurn> {
-        tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(NoTurn::Cancelled),
-            () = self.closing.cancelled() => Err(NoTurn::ShuttingDown),
-            () = ticket.turn() => Ok(()),
-        }
-    }
-
-    async fn deploy(self: &Arc<Self>, mut run: Run, ticket: Ticket, deadline: Duration) -> Outcome {
-        let cancel = run.cancel.clone();
-        let switched = cancel.within(deadline, self.until_switched(&mut run, &ticket)).await;
-        if let Err((error, stuck)) = switched {
-            let left = stuck.iter().map(ToString::to_string).collect();
-            self.give_up(run, &stuck);
-            return Err((error, left));
-        }
-        forward::go_on(&mut run).await;
-        let Run { mut deployment, leftovers, .. } = run;
-        deployment.status = Status::Completed;
-        deployment.completed_at = Some(Timestamp::now());
-        let (app_id, deployment_id) = (&deployment.app_id, &deployment.id);
-        tracing::info!(app_id, deployment_id, port = deployment.port, "deploy completed");
-        Ok(Deployed { deployment, leftovers })
-    }
-
-    /// Waits for the turn and runs the steps; what of them could not be undone is told with the reason.
-    async fn until_switched(&self, run: &mut Run, ticket: &Ticket) -> Result<(), (DeployError, Vec<Stuck>)> {
-        let ahead = ticket.ahead();
-        if ahead > 0 {
-            run.progress.tell(DeployStep::Queued, waiting(ahead)).await;
-        }
-        match self.turn(ticket, &run.cancel).await {
-            Ok(()) => {}
-            Err(NoTurn::Cancelled) => return Err((run.cancel.error(), Vec::new())),
-            Err(NoTurn::ShuttingDown) => return Err((DeployError::ShuttingDown, Vec::new())),
-        }
-        let (app_id, deployment_id) = (run.deployment.app_id.clone(), run.deployment.id.clone());
-        tracing::info!(app_id, deployment_id, image = run.deployment.image, "deploy begins");
-        run.progress.state(RunState::Running);
-        let work = Work::Deploy { deployment: Box::new(run.deployment.clone()), rollback: run.rollback };
-        run.journal.note(&Record::Begun { run: run.id, work });
-        if let Err(Failed { error, stuck }) = saga::run(steps::of(run.deployment.strategy), run).await {
-            let left: Vec<String> = stuck.iter().map(ToString::to_string).collect();
-            tracing::warn!(app_id, deployment_id, error = chain(&error), stuck = ?left, "deploy failed");
-            return Err((error, stuck));
-        }
-        run.progress.state(RunState::Finishing);
-        Ok(())
-    }
-
-    /// Ends a run that failed, unless something of it has still to be undone.
-    pub(super) fn give_up(self: &Arc<Self>, run: Run, stuck: &[Stuck]) {
-        if stuck.is_empty() {
-            self.journal.settle(&Record::Ended { run: run.id });
-        } else {
-            super::stuck::keep(self, run, stuck);
-        }
-    }
-
-    /// Keeps runs that a death tore until they are settled.
-    pub(super) fn torn(&self, runs: Vec<(RunId, OpenRun)>) {
-        self.torn.lock().unwrap_or_else(PoisonError::into_inner).extend(runs);
-    }
-
-    /// Takes all of them.
-    pub(super) fn take_torn(&self) -> Vec<(RunId, OpenRun)> {
-        std::mem::take(&mut *self.torn.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn undeploy(
-        self: &Arc<Self>,
-        mut run: Undeploy,
-        ticket: Ticket,
-        cancel: Cancel,
-    ) -> Result<(), UndeployError> {
-        let ahead = ticket.ahead();
-        if ahead > 0 {
-            run.progress.tell(UndeployStep::Queued, waiting(ahead)).await;
-        }
-        match self.turn(&ticket, &cancel).await {
-            Ok(()) => {
-                run.run().await;
-                Ok(())
-            }
-            Err(NoTurn::Cancelled) => Err(UndeployError::Cancelled),
-            Err(NoTurn::ShuttingDown) => Err(UndeployError::ShuttingDown),
-        }
-    }
-
-    async fn recover_patiently(self: &Arc<Self>) {
-        let (mut pause, longest) = limits::RECOVERY_PAUSES;
-        loop {
-            tokio::time::sleep(pause).await;
-            if recover(self).await {
-                break;
-            }
-            pause = (pause * 2).min(longest);
-        }
-    }
-}
-
 fn info(app_id: &str, deployment_id: Option<String>, kind: RunKind) -> RunInfo {
     RunInfo {
         app_id: app_id.to_owned(),
@@ -451,21 +288,8 @@ fn info(app_id: &str, deployment_id: Option<String>, kind: RunKind) -> RunInfo {
     }
 }
 
-fn waiting(ahead: usize) -> String {
-    match ahead {
-        1 => "Waiting for the run before it".to_owned(),
-        _ => format!("Waiting for {ahead} runs before it"),
-    }
-}
-
 fn failure(reason: DeployError, mut deployment: Deployment, stuck: Vec<String>) -> Box<DeployFailure> {
     deployment.status = Status::Failed;
     deployment.completed_at = Some(Timestamp::now());
     Box::new(DeployFailure { reason, deployment, stuck })
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::Inner;
+use super::execution::Inner;
 use super::journal::{Record, Work};
 use super::recover::{Ours, Survey};
 use super::releases::{self, Release};

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! engine --> queue, runs                     whose turn it is, one run an application; who runs, how far, cancel
-//!        --> saga, steps/                    up to the switch: each step recorded before it acts, with undo
+//!        --> execution --> saga, steps/                    up to the switch: each step recorded before it acts, with undo
 //!        --> journal/                        what is recorded
-//!        --> forward --> retire, drain       after the switch: the old version goes
+//!                  --> forward --> retire, drain       after the switch: the old version goes
 //!                    --> releases, garbage   what is kept of it, what goes
 //!        --> stuck                           undos that failed, tried again
 //!        --> undeploy
@@ -21,6 +21,7 @@ mod difference;
 mod drain;
 mod engine;
 mod error;
+mod execution;
 mod forward;
 mod found;
 mod garbage;

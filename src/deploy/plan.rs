@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::difference::differences;
-use super::engine::{ExecuteOptions, Inner};
+use super::engine::ExecuteOptions;
+use super::execution::Inner;
 use super::progress::DeployStep;
 use super::steps::find_route;
 use super::{Deployment, HealthProbe, Strategy, route_id};

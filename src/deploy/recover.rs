@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::stream;
 
-use super::engine::Inner;
+use super::execution::Inner;
 use super::journal::{OpenRun, RunId};
 use super::{found, settle};
 use crate::apps::Labels;

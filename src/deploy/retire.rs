@@ -20,7 +20,7 @@ pub(super) async fn stop_old(run: &mut Run) -> Vec<u16> {
     let old = find_old(run).await;
     note_previous(run, &old);
     let ports = old.iter().filter_map(|(_, container)| container.port).chain(run.deployment.previous_port);
-    let ports = Vec::from_iter(BTreeSet::from_iter(ports));
+    let ports = Vec::from_iter(ports.collect::<BTreeSet<_>>());
     if old.iter().any(|(_, container)| served(run, container)) {
         let open = drain(run.host(), &ports, run.deployment.drain_timeout).await;
         if !open.is_empty() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cancel::Cancel;
-use super::engine::Inner;
+use super::execution::Inner;
 use super::forward;
 use super::journal::{OpenRun, Record, RunId, Work};
 use super::progress::Reporter;

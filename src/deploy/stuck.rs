@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::engine::Inner;
+use super::execution::Inner;
 use super::journal::{Journal, OpenRun, Record, RunId, Work};
 use super::progress::Reporter;
 use super::run::Run;

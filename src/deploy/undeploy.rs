@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::future::join_all;
 
 use super::drain::drain;
-use super::engine::{EngineSettings, Inner};
+use super::engine::EngineSettings;
+use super::execution::Inner;
 use super::garbage;
 use super::journal::{Journal, Record, RunId, Work};
 use super::progress::{Reporter, UndeployStep};
@@ -52,7 +53,7 @@ impl Undeploy {
         let found = self.find(entry.as_ref()).await;
         let known = entry.as_ref().and_then(|entry| entry.port);
         let ports = found.iter().filter_map(|(_, container)| container.port).chain(known);
-        let ports = Vec::from_iter(BTreeSet::from_iter(ports));
+        let ports = Vec::from_iter(ports.collect::<BTreeSet<_>>());
 
         self.tell(UndeployStep::StopContainer, "Stopping the containers").await;
         let running = found.iter().filter(|(_, container)| container.status != ContainerStatus::Stopped);

@@ -1,6 +1,7 @@
 //! Releases that are kept, rollbacks, what goes; the list of runs, cancelling, deadlines, strategies.
 
 use super::*;
+use DeployStep::*;
 
 fn ids(engine: &Engine) -> Vec<String> {
     engine.releases("shop").into_iter().map(|release| release.deployment.id).collect()
@@ -328,7 +329,6 @@ async fn a_plan_tells_what_a_deploy_would_do_and_touches_nothing() {
     wanted.env.insert("WORD".to_owned(), crate::secret::Secret::new("hidden".to_owned()));
     let plan = engine.plan(&wanted, &ExecuteOptions::default()).await.unwrap();
     let steps: Vec<_> = plan.steps.iter().map(|step| step.step).collect();
-    use DeployStep::*;
     assert_eq!(steps, [AllocatePort, StopOld, StartContainer, HealthCheck, SwitchRoute, StopOld, ReleasePort]);
     assert!(plan.downtime);
     assert!(plan.steps[2].what.contains("which is pulled first"), "{:?}", plan.steps);

@@ -1,0 +1,85 @@
+//! When a new version counts as healthy.
+
+use super::*;
+
+async fn outcome(
+    app: App,
+    domains: bool,
+    policy: HealthPolicy,
+) -> (Result<Deployed, Box<DeployFailure>>, Vec<Progress<DeployStep>>) {
+    let machine = Machine::new();
+    machine.app(app);
+    let (engine, ..) = machine.engine();
+    let mut wanted = deployment("shop", "1");
+    if !domains {
+        wanted.domains.clear();
+    }
+    let (sender, mut receiver) = mpsc::channel(limits::PROGRESS_QUEUE);
+    let outcome = engine.execute(wanted, ExecuteOptions { health: policy, ..Default::default() }, Some(sender)).await;
+    let told = std::iter::from_fn(|| receiver.try_recv().ok()).collect();
+    if outcome.is_err() {
+        assert_eq!(machine.seen(), nothing().0);
+    }
+    (outcome, told)
+}
+
+fn why(told: &[Progress<DeployStep>]) -> &str {
+    &told.last().unwrap().message
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_with_domains_is_switched_when_it_answers_whatever_the_status() {
+    let begin = tokio::time::Instant::now();
+    let app = App::Answers(500, Duration::from_secs(3));
+    outcome(app, true, HealthPolicy::default()).await.0.unwrap();
+    assert!(begin.elapsed() >= Duration::from_secs(3), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_runs_and_does_not_answer_fails_when_its_time_is_up() {
+    let begin = tokio::time::Instant::now();
+    let (failed, told) = outcome(App::Silent, true, HealthPolicy::default()).await;
+    assert!(matches!(failed.unwrap_err().reason, DeployError::HealthCheckFailed(_)));
+    assert!((60..62).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+    assert_eq!(why(&told), "Failed: connection refused");
+    assert_eq!(told.last().unwrap().step, DeployStep::HealthCheck);
+}
+
+#[tokio::test(start_paused = true)]
+async fn asking_only_whether_it_runs_does_not_switch_what_does_not_answer() {
+    for probe in [HealthProbe::Running, HealthProbe::Tcp { timeout: None }] {
+        let policy = HealthPolicy { probe: Some(probe), ..HealthPolicy::default() };
+        assert!(outcome(App::Silent, true, policy).await.0.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_expected_status_counts_where_one_is_named() {
+    let expected = ExpectedStatus(vec![200..=200]);
+    let http = HealthProbe::Http { path: Some("up".to_owned()), host: None, expected, timeout: None };
+    let policy = HealthPolicy { probe: Some(http), ..HealthPolicy::default() };
+    let (failed, told) = outcome(App::Answers(503, Duration::ZERO), true, policy.clone()).await;
+    assert!(failed.is_err());
+    assert_eq!(why(&told), "Failed: answered 503, expected 200");
+    outcome(App::Answers(200, Duration::ZERO), true, policy).await.0.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_exits_fails_at_once_and_its_code_is_told() {
+    let begin = tokio::time::Instant::now();
+    let (failed, told) = outcome(App::Exits(3, Duration::from_millis(300)), true, HealthPolicy::default()).await;
+    assert!(failed.is_err());
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(why(&told).contains("exited with code 3"), "{}", why(&told));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_without_domains_must_keep_running_for_a_moment() {
+    let soon = Duration::from_millis(300);
+    for app in [App::Exits(1, soon), App::Restarts(soon), App::Restarts(Duration::from_millis(900))] {
+        assert!(outcome(app, false, HealthPolicy::default()).await.0.is_err(), "{app:?}");
+    }
+    outcome(App::Silent, false, HealthPolicy::default()).await.0.unwrap();
+    let short = HealthPolicy { deadline: Duration::from_millis(10), ..HealthPolicy::default() };
+    outcome(App::Silent, false, short).await.0.unwrap();
+}
