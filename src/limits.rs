@@ -180,6 +180,12 @@ pub const HEALTH: Duration = Duration::from_hours(1);
 /// Time for one HTTP answer or one connection when the call says nothing (the Elixir agent: 5000 ms).
 pub const PROBE: Duration = Duration::from_secs(5);
 
+/// Time for the body of an answer that is an error: it says why, and may never come.
+pub const PROBE_BODY: Duration = Duration::from_millis(200);
+
+/// Bytes of it that are told.
+pub const PROBE_BODY_BYTES: usize = 200;
+
 /// First pause between two questions to a new version; each further one is twice as long, up to the interval. A small
 /// application listens within milliseconds, and a question costs about one.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -235,6 +241,9 @@ pub const RELEASE_COMMAND: Duration = Duration::from_mins(30);
 
 /// Last lines of a container's output that a failure tells.
 pub const TOLD_LINES: usize = 10;
+
+/// Bytes of each of them.
+pub const TOLD_LINE_BYTES: usize = 500;
 
 /// First and longest pause before an undo that failed is tried again.
 pub const STUCK_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::args::{arg, opts};
 use super::{Api, runtime};
+use crate::host::RuntimeTarget;
 use crate::node::{CallResult, Module};
 use crate::term::read::{Fields, ReadError, Reader};
 use crate::term::{Term, atom};
@@ -19,13 +20,21 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a configuration's `type` can be.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Running,
     Http,
     Tcp,
+    Command,
+    Engine,
 }
 
-const KINDS: [(&str, Kind); 3] = [("running", Kind::Running), ("http", Kind::Http), ("tcp", Kind::Tcp)];
+pub(super) const KINDS: [(&str, Kind); 5] = [
+    ("running", Kind::Running),
+    ("http", Kind::Http),
+    ("tcp", Kind::Tcp),
+    ("command", Kind::Command),
+    ("engine", Kind::Engine),
+];
 
 pub(super) fn module(api: &Arc<Api>) -> Module {
     let (once, often) = (api.clone(), api.clone());
@@ -61,10 +70,11 @@ fn check(config: &Reader<'_>) -> Result<Check, ReadError> {
     let fields = config.fields()?;
     let timeout = fields.read("timeout", |timeout| timeout.milliseconds())?.unwrap_or(TIMEOUT);
     match fields.required("type")?.choice(&KINDS)? {
-        Kind::Running => {
-            let opts = fields.read("runtime_opts", |opts| opts.fields())?;
-            let runtime = runtime::target(&fields.required("runtime")?, opts.as_ref())?;
-            Ok(Check::Running { runtime, name: fields.required("name")?.name()?.to_owned() })
+        Kind::Running => container(&fields).map(|(runtime, name)| Check::Running { runtime, name }),
+        Kind::Engine => container(&fields).map(|(runtime, name)| Check::Engine { runtime, name }),
+        Kind::Command => {
+            let (runtime, name) = container(&fields)?;
+            Ok(Check::Command { runtime, name, command: command(&fields.required("command")?)?, timeout })
         }
         Kind::Http => Ok(Check::Http {
             url: fields.required("url")?.name()?.to_owned(),
@@ -77,6 +87,21 @@ fn check(config: &Reader<'_>) -> Result<Check, ReadError> {
             port: fields.required("port")?.port()?,
             timeout,
         }),
+    }
+}
+
+/// The container that a check is about, and its engine.
+fn container(fields: &Fields<'_>) -> Result<(RuntimeTarget, String), ReadError> {
+    let opts = fields.read("runtime_opts", |opts| opts.fields())?;
+    let runtime = runtime::target(&fields.required("runtime")?, opts.as_ref())?;
+    Ok((runtime, fields.required("name")?.name()?.to_owned()))
+}
+
+/// A program with its arguments, or a line for the shell.
+pub(super) fn command(value: &Reader<'_>) -> Result<Vec<String>, ReadError> {
+    match value.term() {
+        Term::Binary(_) => Ok(["/bin/sh", "-c", value.name()?].map(str::to_owned).into()),
+        _ => value.texts().map_err(|_| value.refuse("a list of strings, or a string for the shell")),
     }
 }
 

@@ -49,4 +49,13 @@ pub enum HealthProbe {
         /// Time for one connection, 5 s if none is given.
         timeout: Option<Duration>,
     },
+    /// A command in its container that is to succeed.
+    Command {
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// Time for it, 5 s if none is given.
+        timeout: Option<Duration>,
+    },
+    /// The image's own health check.
+    Engine,
 }

@@ -109,13 +109,15 @@ async fn route(engine: &Inner, deployment: &Deployment, warnings: &mut Vec<Strin
 
 fn health(deployment: &Deployment, options: &ExecuteOptions) -> String {
     let deadline = options.health.deadline.as_secs();
-    let what = match (&options.health.probe, deployment.domains.is_empty()) {
-        (Some(HealthProbe::Http { path, .. }), _) => {
-            format!("it answers GET {}", path.as_deref().unwrap_or("/"))
-        }
-        (_, false) => "it answers HTTP".to_owned(),
-        (Some(HealthProbe::Tcp { .. }), true) => "it takes a connection".to_owned(),
-        (Some(HealthProbe::Running) | None, true) => "it keeps running for a moment".to_owned(),
+    let mut what = match &options.health.probe {
+        Some(HealthProbe::Http { path, .. }) => format!("it answers GET {}", path.as_deref().unwrap_or("/")),
+        Some(HealthProbe::Tcp { .. }) => "it takes a connection".to_owned(),
+        Some(HealthProbe::Command { .. }) => "a command in it succeeds".to_owned(),
+        Some(HealthProbe::Engine) => "its image's health check is content".to_owned(),
+        Some(HealthProbe::Running) | None => "it keeps running".to_owned(),
     };
+    if !deployment.domains.is_empty() && !matches!(options.health.probe, Some(HealthProbe::Http { .. })) {
+        what.push_str(" and answers HTTP");
+    }
     format!("waits until {what}, {deadline} s at most")
 }

@@ -32,7 +32,7 @@ pub use runtime::{
     RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
 };
 pub use storage::{Document, Storage};
-pub use world::{Connection, Files, Network, Probe, ProbeAnswer};
+pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer};
 
 use std::sync::Arc;
 

@@ -4,14 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::header::HOST;
+use reqwest::header::{HOST, LOCATION};
 use reqwest::redirect::Policy;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::sockets;
-use super::world::{Connection, Network, Probe, ProbeAnswer};
+use super::world::{Connection, HttpAnswer, Network, Probe, ProbeAnswer};
+use crate::limits;
 
 /// This machine's network.
 #[derive(Debug, Clone)]
@@ -38,10 +39,27 @@ impl SystemNetwork {
             request = request.header(HOST, host);
         }
         match request.send().await {
-            Ok(answer) => ProbeAnswer::Status(answer.status().as_u16()),
+            Ok(answer) => ProbeAnswer::Http(looked_at(answer).await),
             Err(e) => ProbeAnswer::Failed(words(&e)),
         }
     }
+}
+
+/// What of an answer is told.
+async fn looked_at(mut answer: reqwest::Response) -> HttpAnswer {
+    let status = answer.status();
+    let location = answer.headers().get(LOCATION).filter(|_| status.is_redirection());
+    let location = location.map(|location| String::from_utf8_lossy(location.as_bytes()).into_owned());
+    let mut head = String::new();
+    // Only errors say in their body why; it may never come.
+    if (status.is_client_error() || status.is_server_error())
+        && let Ok(Ok(Some(body))) = timeout(limits::PROBE_BODY, answer.chunk()).await
+    {
+        let bytes = body.get(..limits::PROBE_BODY_BYTES).unwrap_or(&body);
+        let printable = |c: char| if c.is_control() { ' ' } else { c };
+        head = String::from_utf8_lossy(bytes).chars().map(printable).collect::<String>().trim().to_owned();
+    }
+    HttpAnswer { status: status.as_u16(), location, head }
 }
 
 /// The innermost cause of a failed request: the one that an operator can do something about.
@@ -143,7 +161,8 @@ mod tests {
         let probe = Probe::Http { url, host: Some("a.b".into()), timeout: Duration::from_secs(5) };
         let network = network();
         let (answer, ()) = tokio::join!(network.probe(&probe), serving);
-        assert_eq!(answer, ProbeAnswer::Status(302));
+        let location = Some("http://127.0.0.1:1/".to_owned());
+        assert_eq!(answer, ProbeAnswer::Http(HttpAnswer { status: 302, location, head: String::new() }));
     }
 
     #[tokio::test]

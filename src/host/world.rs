@@ -29,11 +29,22 @@ pub enum Probe {
     },
 }
 
+/// An HTTP answer to a probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpAnswer {
+    /// Its status.
+    pub status: u16,
+    /// Where it leads to, if it is a redirect.
+    pub location: Option<String>,
+    /// The first bytes of its body where it is an error, as far as they can be printed.
+    pub head: String,
+}
+
 /// What a probe came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProbeAnswer {
-    /// An HTTP answer with this status.
-    Status(u16),
+    /// An HTTP answer.
+    Http(HttpAnswer),
     /// The connection was taken.
     Connected,
     /// No answer, and why, in words for an operator.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::{Container, ContainerStatus, Host, Probe, ProbeAnswer, RuntimeTarget};
+use super::exit;
+use crate::host::{ContainerStatus, HealthState, Host, HttpAnswer, Probe, ProbeAnswer, RuntimeTarget};
 
 /// HTTP statuses that count as healthy: codes and ranges; empty means any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +63,24 @@ pub enum Check {
         /// Time for the connection.
         timeout: Duration,
     },
+    /// Whether a command in the container succeeds.
+    Command {
+        /// The engine.
+        runtime: RuntimeTarget,
+        /// The container.
+        name: String,
+        /// The program and its arguments.
+        command: Vec<String>,
+        /// Time for it.
+        timeout: Duration,
+    },
+    /// Whether the image's own health check is content.
+    Engine {
+        /// The engine.
+        runtime: RuntimeTarget,
+        /// The container.
+        name: String,
+    },
 }
 
 /// The answer.
@@ -71,6 +90,24 @@ pub struct Verdict {
     pub healthy: bool,
     /// What was seen, for a person: a status, an exit code, a reason.
     pub detail: String,
+    /// Whether it can never be healthy.
+    pub hopeless: bool,
+}
+
+impl Verdict {
+    /// It is well.
+    pub(super) fn healthy(detail: impl Into<String>) -> Self {
+        Self { healthy: true, detail: detail.into(), hopeless: false }
+    }
+
+    /// It is not, and may become so.
+    pub(super) fn unhealthy(detail: impl Into<String>) -> Self {
+        Self { healthy: false, detail: detail.into(), hopeless: false }
+    }
+
+    fn of(healthy: bool, detail: String) -> Self {
+        Self { healthy, detail, hopeless: false }
+    }
 }
 
 /// How often to ask.
@@ -94,12 +131,16 @@ pub async fn check(host: &Host, check: &Check) -> Verdict {
             let probe = Probe::Tcp { host: name.clone(), port: *port, timeout: *timeout };
             judge(host.network.probe(&probe).await, &ExpectedStatus::default())
         }
+        Check::Command { runtime, name, command: line, timeout } => {
+            command(host, (runtime, name), line, *timeout).await
+        }
+        Check::Engine { runtime, name } => engine(host, runtime, name).await,
     }
 }
 
 /// Asks until the answer is good, at most as often as `retry` says; gives the last answer.
 pub async fn check_with_retry(host: &Host, what: &Check, retry: Retry) -> Verdict {
-    let mut verdict = Verdict { healthy: false, detail: "not asked: no attempts were allowed".to_owned() };
+    let mut verdict = Verdict::unhealthy("not asked: no attempts were allowed");
     for attempt in 1..=retry.max_attempts {
         verdict = check(host, what).await;
         if verdict.healthy {
@@ -113,38 +154,63 @@ pub async fn check_with_retry(host: &Host, what: &Check, retry: Retry) -> Verdic
 }
 
 /// What a probe's answer means.
-pub(super) fn judge(answer: ProbeAnswer, expected: &ExpectedStatus) -> Verdict {
+fn judge(answer: ProbeAnswer, expected: &ExpectedStatus) -> Verdict {
     match answer {
-        ProbeAnswer::Status(status) if expected.contains(status) => {
-            Verdict { healthy: true, detail: format!("answered {status}") }
+        ProbeAnswer::Http(answer) if expected.contains(answer.status) => {
+            Verdict::healthy(format!("answered {}", answer.status))
         }
-        ProbeAnswer::Status(status) => {
-            Verdict { healthy: false, detail: format!("answered {status}, expected {expected}") }
-        }
-        ProbeAnswer::Connected => Verdict { healthy: true, detail: "took the connection".to_owned() },
-        ProbeAnswer::Failed(reason) => Verdict { healthy: false, detail: reason },
+        ProbeAnswer::Http(answer) => Verdict::unhealthy(wrong(&answer, expected)),
+        ProbeAnswer::Connected => Verdict::healthy("took the connection"),
+        ProbeAnswer::Failed(reason) => Verdict::unhealthy(reason),
     }
+}
+
+/// An answer of another status than the ones that are right.
+fn wrong(answer: &HttpAnswer, expected: &ExpectedStatus) -> String {
+    let location = answer.location.as_ref().map(|location| format!(", it leads to {location}"));
+    let head = (!answer.head.is_empty()).then(|| format!(": {:?}", answer.head));
+    let answered = format!("answered {}, expected {expected}", answer.status);
+    [Some(answered), location, head].into_iter().flatten().collect()
 }
 
 async fn running(host: &Host, runtime: &RuntimeTarget, name: &str) -> Verdict {
     match host.runtimes.runtime(runtime).inspect(name).await {
-        Ok(container) => {
-            Verdict { healthy: container.status == ContainerStatus::Running, detail: describe(&container) }
-        }
-        Err(error) => Verdict { healthy: false, detail: error.to_string() },
+        Ok(container) => Verdict::of(container.status == ContainerStatus::Running, exit::state(&container)),
+        Err(error) => Verdict::unhealthy(error.to_string()),
     }
 }
 
-/// What a container does, for a person.
-pub(super) fn describe(container: &Container) -> String {
-    let restarts = match container.restart_count {
-        0 => String::new(),
-        count => format!(", restarted by the engine (count {count})"),
+async fn command(
+    host: &Host,
+    (runtime, name): (&RuntimeTarget, &str),
+    command: &[String],
+    timeout: Duration,
+) -> Verdict {
+    let said = |output: &str| match output.lines().last() {
+        Some(line) if !line.is_empty() => format!(": {line}"),
+        _ => String::new(),
     };
-    match (container.status, container.exit_code) {
-        (ContainerStatus::Running, _) => format!("the container runs{restarts}"),
-        (_, Some(code)) => format!("the container exited with code {code}{restarts}"),
-        (_, None) => format!("the container does not run{restarts}"),
+    match host.runtimes.runtime(runtime).exec(name, command, timeout).await {
+        Ok(end) => match end.exit_code {
+            Some(0) => Verdict::healthy("the command succeeded"),
+            Some(code) => Verdict::unhealthy(format!("the command exited with code {code}{}", said(&end.output))),
+            None => Verdict::unhealthy(format!("the command did not end within {timeout:?}")),
+        },
+        Err(error) => Verdict::unhealthy(format!("the command could not be run: {error}")),
+    }
+}
+
+async fn engine(host: &Host, runtime: &RuntimeTarget, name: &str) -> Verdict {
+    match host.runtimes.runtime(runtime).inspect(name).await {
+        Ok(container) => match container.health {
+            Some(HealthState::Healthy) => Verdict::healthy("the image's health check is content"),
+            Some(HealthState::Starting) => Verdict::unhealthy("the image's health check has not decided yet"),
+            Some(HealthState::Unhealthy(output)) => {
+                Verdict::unhealthy(format!("the image's health check fails: {}", output.trim()))
+            }
+            None => Verdict { hopeless: true, ..Verdict::unhealthy("the image has no health check of its own") },
+        },
+        Err(error) => Verdict::unhealthy(error.to_string()),
     }
 }
 
@@ -162,8 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_status_says_which_was_wanted() {
-        let verdict = judge(ProbeAnswer::Status(503), &ExpectedStatus(vec![200..=200]));
-        assert_eq!(verdict, Verdict { healthy: false, detail: "answered 503, expected 200".to_owned() });
+    fn a_wrong_status_says_which_was_wanted_and_what_was_answered() {
+        let told = |answer| judge(ProbeAnswer::Http(answer), &ExpectedStatus(vec![200..=200])).detail;
+        let plain = HttpAnswer { status: 503, location: None, head: String::new() };
+        assert_eq!(told(plain.clone()), "answered 503, expected 200");
+        let redirect = HttpAnswer { status: 302, location: Some("/login".to_owned()), ..plain.clone() };
+        assert_eq!(told(redirect), "answered 302, expected 200, it leads to /login");
+        let body = HttpAnswer { status: 500, head: "no \"database\"".to_owned(), ..plain };
+        assert_eq!(told(body), r#"answered 500, expected 200: "no \"database\"""#);
     }
 }

@@ -1,7 +1,8 @@
 //! Whether applications are well.
 
+mod exit;
 mod health;
 mod ready;
 
 pub use health::{Check, ExpectedStatus, Retry, Verdict, check, check_with_retry};
-pub use ready::{NotReady, Readiness, ReadyProbe, wait_ready};
+pub use ready::{NotReady, Readiness, Why, wait_ready};

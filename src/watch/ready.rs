@@ -1,36 +1,14 @@
 //! Waiting for a new version to be ready for requests.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::ExpectedStatus;
-use super::health::{describe, judge};
-use crate::host::{ContainerStatus, Host, Probe, ProbeAnswer, RuntimeError, RuntimeTarget};
+use super::exit;
+use super::health::{self, Check, Verdict};
+use crate::host::{Host, RuntimeError, RuntimeTarget};
 use crate::limits;
-
-/// What shows that a version is ready.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReadyProbe {
-    /// Its container kept running for a moment, without a restart.
-    Running,
-    /// It answered a `GET` on its port.
-    Http {
-        /// Path and query.
-        path: String,
-        /// The `Host` header; the address if none is given.
-        host: Option<String>,
-        /// Which statuses are right.
-        expected: ExpectedStatus,
-        /// Time for one answer.
-        timeout: Duration,
-    },
-    /// It took a connection on its port, and kept running for a moment.
-    Tcp {
-        /// Time for one connection.
-        timeout: Duration,
-    },
-}
 
 /// What to wait for, and how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,108 +17,146 @@ pub struct Readiness {
     pub runtime: RuntimeTarget,
     /// The container.
     pub container: String,
-    /// Its port on this machine.
-    pub port: u16,
-    /// What shows that it is ready.
-    pub probe: ReadyProbe,
+    /// What is asked; all of it must be good.
+    pub checks: Vec<Check>,
     /// Longest time between two questions; the first follow one another faster.
     pub interval: Duration,
-    /// Time for it all; one question more may be under way.
+    /// Time for it all to become good; one question more may be under way.
     pub within: Duration,
+    /// How long it must stay good.
+    pub healthy_for: Duration,
 }
 
-/// It is not ready, and why: the last answer, an exit code, a restart.
+/// It is not ready, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{container} is not ready: {reason}")]
+#[error("{container} is not ready: {why}")]
 pub struct NotReady {
     /// The container.
     pub container: String,
-    /// What was seen last, for a person.
-    pub reason: String,
+    /// Why.
+    pub why: Why,
+    /// The last lines of its output.
+    pub log: Vec<String>,
 }
 
-/// Waits until the container is ready; gives what it answered. Ends early where it exited or was restarted.
+/// Why a container is not ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// What ended the waiting: an exit, a deadline, a check that can never be good.
+    pub reason: String,
+    /// Its exit code, if it exited.
+    pub exit_code: Option<i64>,
+    /// Whether the system killed it for want of memory.
+    pub out_of_memory: bool,
+    /// What the last question came to.
+    pub last: Option<String>,
+    /// How many questions were asked.
+    pub probes: u32,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        match &self.last {
+            Some(last) if *last != self.reason => write!(f, "; last answer: {last}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What was seen so far.
+#[derive(Default)]
+struct Seen {
+    last: Option<String>,
+    probes: u32,
+}
+
+/// Why the waiting ended badly.
+struct Ended {
+    reason: String,
+    exit_code: Option<i64>,
+    out_of_memory: bool,
+}
+
+/// Waits until the container is ready; gives what it answered. Ends at once where it exits.
 ///
 /// # Errors
-/// It exited, restarted, or the time was up.
+/// It exited, the time was up, or what is asked can never be good.
 pub async fn wait_ready(host: &Host, readiness: &Readiness) -> Result<String, NotReady> {
-    let not_ready = |reason| NotReady { container: readiness.container.clone(), reason };
-    let deadline = Instant::now() + readiness.within.min(limits::HEALTH);
+    let mut seen = Seen::default();
+    let outcome = tokio::select! {
+        ended = until_gone(host, readiness) => Err(ended),
+        outcome = until_good(host, readiness, &mut seen) => outcome,
+    };
+    let ended = match outcome {
+        Ok(answer) => return Ok(answer),
+        Err(ended) => ended,
+    };
+    let log = exit::last_lines(host, &readiness.runtime, &readiness.container).await;
+    let Ended { reason, exit_code, out_of_memory } = ended;
+    let why = Why { reason, exit_code, out_of_memory, last: seen.last, probes: seen.probes };
+    Err(NotReady { container: readiness.container.clone(), why, log })
+}
+
+async fn until_good(host: &Host, readiness: &Readiness, seen: &mut Seen) -> Result<String, Ended> {
+    let ended = |reason| Ended { reason, exit_code: None, out_of_memory: false };
+    let within = readiness.within.min(limits::HEALTH);
+    let deadline = Instant::now() + within;
     let longest = readiness.interval.max(limits::FIRST_PAUSE);
     let mut pause = limits::FIRST_PAUSE;
-    let mut well_since = None;
+    let mut good_since = None;
     loop {
         let now = Instant::now();
-        let wait = match ask(host, readiness).await {
-            Seen::Ready(detail) => return Ok(detail),
-            Seen::Dead(reason) => return Err(not_ready(reason)),
-            Seen::NotYet(reason) if Instant::now() >= deadline => return Err(not_ready(reason)),
-            Seen::NotYet(_) => {
-                well_since = None;
-                deadline.saturating_duration_since(now)
+        let verdict = ask(host, &readiness.checks).await;
+        seen.probes += 1;
+        seen.last = Some(verdict.detail.clone());
+        let wait = if verdict.healthy {
+            let settled = *good_since.get_or_insert(now) + readiness.healthy_for;
+            if now >= settled {
+                return Ok(verdict.detail);
             }
-            Seen::Well(detail) => {
-                let settled = *well_since.get_or_insert(now) + limits::SETTLE;
-                if now >= settled {
-                    return Ok(detail);
-                }
-                settled - now
-            }
+            settled - now
+        } else if verdict.hopeless {
+            return Err(ended(verdict.detail));
+        } else if Instant::now() >= deadline {
+            return Err(ended(format!("it was not ready within {} s, asked {} times", within.as_secs(), seen.probes)));
+        } else {
+            good_since = None;
+            deadline.saturating_duration_since(now)
         };
         sleep(pause.min(wait)).await;
         pause = pause.saturating_mul(2).min(longest);
     }
 }
 
-/// What one question came to.
-enum Seen {
-    /// It is ready.
-    Ready(String),
-    /// It is well, and ready when it stays so for a moment.
-    Well(String),
-    /// It may become ready.
-    NotYet(String),
-    /// It will not.
-    Dead(String),
+/// The first that is not good, else the last that is.
+async fn ask(host: &Host, checks: &[Check]) -> Verdict {
+    let mut verdict = Verdict::healthy("nothing was asked");
+    for check in checks {
+        verdict = health::check(host, check).await;
+        if !verdict.healthy {
+            break;
+        }
+    }
+    verdict
 }
 
-async fn ask(host: &Host, readiness: &Readiness) -> Seen {
-    let port = readiness.port;
-    let (probe, expected) = match &readiness.probe {
-        ReadyProbe::Running => return container(host, readiness).await,
-        ReadyProbe::Http { path, host, expected, timeout } => {
-            let slash = if path.starts_with('/') { "" } else { "/" };
-            let url = format!("http://127.0.0.1:{port}{slash}{path}");
-            (Probe::Http { url, host: host.clone(), timeout: *timeout }, expected.clone())
+/// Waits until the container exits; one that the engine starts again has exited all the same.
+async fn until_gone(host: &Host, readiness: &Readiness) -> Ended {
+    let runtime = host.runtimes.runtime(&readiness.runtime);
+    match runtime.wait(&readiness.container).await {
+        Ok(code) => {
+            let seen = runtime.inspect(&readiness.container).await.ok();
+            let out_of_memory = seen.as_ref().is_some_and(|seen| seen.oom_killed);
+            Ended { reason: exit::describe(code, seen.as_ref()), exit_code: Some(code), out_of_memory }
         }
-        ReadyProbe::Tcp { timeout } => {
-            let probe = Probe::Tcp { host: "127.0.0.1".to_owned(), port, timeout: *timeout };
-            (probe, ExpectedStatus::default())
+        Err(RuntimeError::NotFound { .. }) => {
+            Ended { reason: "the container is gone".to_owned(), exit_code: None, out_of_memory: false }
         }
-    };
-    let answer = host.network.probe(&probe).await;
-    let took_connection = answer == ProbeAnswer::Connected;
-    let verdict = judge(answer, &expected);
-    if verdict.healthy && !took_connection {
-        return Seen::Ready(verdict.detail);
-    }
-    match container(host, readiness).await {
-        // Taken by the engine's own proxy, maybe: what stays up is believed.
-        Seen::Well(_) if took_connection => Seen::Well(verdict.detail),
-        Seen::Dead(reason) => Seen::Dead(format!("{reason}; last answer: {}", verdict.detail)),
-        _ => Seen::NotYet(verdict.detail),
-    }
-}
-
-async fn container(host: &Host, readiness: &Readiness) -> Seen {
-    match host.runtimes.runtime(&readiness.runtime).inspect(&readiness.container).await {
-        Ok(seen) => match seen.status {
-            _ if seen.restart_count > 0 => Seen::Dead(describe(&seen)),
-            ContainerStatus::Running => Seen::Well(describe(&seen)),
-            ContainerStatus::Stopped => Seen::Dead(describe(&seen)),
-            ContainerStatus::Unknown => Seen::NotYet(describe(&seen)),
-        },
-        Err(RuntimeError::NotFound { .. }) => Seen::Dead("the container is gone".to_owned()),
-        Err(error) => Seen::NotYet(error.to_string()),
+        Err(error) => {
+            // The questions tell what they can.
+            tracing::debug!(container = readiness.container, %error, "an exit would not be noticed at once");
+            std::future::pending().await
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::structure::changed;
 use super::{Asked, exit, progress};
 use crate::api::args::ok;
+use crate::api::health_check::Kind;
 use crate::api::{Api, errors, health_check, runtime};
 use crate::deploy::{
     DeployError, DeployFailure, Deployed, Deployment, ExecuteOptions, HealthPolicy, HealthProbe, Status, Strategy,
@@ -45,7 +46,7 @@ pub(super) fn read(came: &Reader<'_>) -> Result<Deployment, ReadError> {
     let kept = fields.read("keep_releases", |count| count.integer(1..=most_kept))?;
     Ok(Deployment {
         volumes: fields.read("volumes", |volumes| volumes.texts())?.unwrap_or_default(),
-        release_command: fields.read("release_command", |value| command(&value))?.unwrap_or_default(),
+        release_command: fields.read("release_command", |value| health_check::command(&value))?.unwrap_or_default(),
         keep_releases: kept.and_then(|count| usize::try_from(count).ok()).unwrap_or(limits::KEPT_RELEASES),
         drain_timeout: grace("drain_timeout", limits::DRAIN)?,
         stop_timeout: grace("stop_timeout", limits::STOP_GRACE)?,
@@ -62,14 +63,6 @@ fn grace(value: &Reader<'_>) -> Result<Duration, ReadError> {
         return Err(value.refuse(format!("at most {} ms", limits::LONGEST_GRACE.as_millis())));
     }
     Ok(given)
-}
-
-/// A program with its arguments, or a line for the shell.
-fn command(value: &Reader<'_>) -> Result<Vec<String>, ReadError> {
-    match value.term() {
-        Term::Binary(_) => Ok(["/bin/sh", "-c", value.name()?].map(str::to_owned).into()),
-        _ => value.texts().map_err(|_| value.refuse("a list of strings, or a string for the shell")),
-    }
 }
 
 /// The engine that a deployment names.
@@ -126,10 +119,12 @@ fn probe(check: &Fields<'_>) -> Result<Option<HealthProbe>, ReadError> {
         let meant = ["path", "host", "expected_status"].iter().any(|key| check.given(key).is_some());
         return if meant { http().map(Some) } else { Ok(None) };
     };
-    Ok(Some(match kind.choice(&[("http", "http"), ("tcp", "tcp"), ("running", "running")])? {
-        "http" => http()?,
-        "tcp" => HealthProbe::Tcp { timeout },
-        _ => HealthProbe::Running,
+    Ok(Some(match kind.choice(&health_check::KINDS)? {
+        Kind::Http => http()?,
+        Kind::Tcp => HealthProbe::Tcp { timeout },
+        Kind::Running => HealthProbe::Running,
+        Kind::Command => HealthProbe::Command { command: health_check::command(&check.required("command")?)?, timeout },
+        Kind::Engine => HealthProbe::Engine,
     }))
 }
 

@@ -1,13 +1,16 @@
 //! The step that waits until the new version answers.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
+use crate::deploy::difference::differences;
 use crate::deploy::progress::DeployStep;
 use crate::deploy::run::Run;
 use crate::deploy::saga::Step;
 use crate::deploy::{DeployError, HealthProbe};
 use crate::limits;
-use crate::watch::{ExpectedStatus, Readiness, ReadyProbe, wait_ready};
+use crate::watch::{Check, ExpectedStatus, NotReady, Readiness, wait_ready};
 
 /// The new version answers.
 pub(super) struct HealthCheck;
@@ -26,13 +29,15 @@ impl Step<Run, DeployError> for HealthCheck {
             () = run.cancel.cancelled() => return Err(run.cancel.error()),
         };
         match waited {
-            Ok(answer) => tracing::debug!(container = readiness.container, answer, "healthy"),
+            Ok(answer) => {
+                tracing::debug!(container = readiness.container, answer, "healthy");
+                Ok(())
+            }
             Err(not_ready) => {
-                run.failed(DeployStep::HealthCheck, &not_ready.reason).await;
-                return Err(DeployError::HealthCheckFailed(not_ready));
+                run.failed(DeployStep::HealthCheck, told(run, &not_ready).await).await;
+                Err(DeployError::HealthCheckFailed(not_ready))
             }
         }
-        Ok(())
     }
 
     async fn undo(&self, _run: &mut Run) -> Result<(), String> {
@@ -40,33 +45,63 @@ impl Step<Run, DeployError> for HealthCheck {
     }
 }
 
-/// What the new version must show before it gets requests: with domains an HTTP answer, whatever else was asked.
+/// Why, what it said last, and what is different from the version that runs.
+async fn told(run: &Run, not_ready: &NotReady) -> String {
+    let mut parts = vec![not_ready.why.to_string()];
+    if !not_ready.log.is_empty() {
+        parts.push(format!("its last output:\n{}", not_ready.log.join("\n")));
+    }
+    let differences = differences((run.host(), &run.journal), &run.deployment).await;
+    if !differences.is_empty() {
+        parts.push(format!("different from the release that runs: {}", differences.join("; ")));
+    }
+    parts.join("\n")
+}
+
+/// What the new version must show before it gets requests: what is asked for, and with domains an HTTP answer.
 fn readiness(run: &Run) -> Readiness {
     let deployment = &run.deployment;
-    let any_answer = HealthProbe::Http { path: None, host: None, expected: ExpectedStatus::default(), timeout: None };
-    let asked = match (&run.health.probe, deployment.domains.is_empty()) {
-        (Some(http @ HealthProbe::Http { .. }), _) => http.clone(),
-        (_, false) => any_answer,
-        (other, true) => other.clone().unwrap_or(HealthProbe::Running),
-    };
-    // The name that requests come with, where it is one.
-    let domain = deployment.domains.first().filter(|domain| !domain.contains('*'));
-    let probe = match asked {
-        HealthProbe::Running => ReadyProbe::Running,
-        HealthProbe::Tcp { timeout } => ReadyProbe::Tcp { timeout: timeout.unwrap_or(limits::PROBE) },
-        HealthProbe::Http { path, host, expected, timeout } => ReadyProbe::Http {
-            path: path.unwrap_or_else(|| "/".to_owned()),
-            host: host.or_else(|| domain.cloned()),
-            expected,
-            timeout: timeout.unwrap_or(limits::PROBE),
-        },
-    };
+    let asked = run.health.probe.clone().unwrap_or(HealthProbe::Running);
+    let mut checks = vec![check(run, &asked)];
+    if !deployment.domains.is_empty() && !matches!(asked, HealthProbe::Http { .. }) {
+        let any_answer =
+            HealthProbe::Http { path: None, host: None, expected: ExpectedStatus::default(), timeout: None };
+        checks.push(check(run, &any_answer));
+    }
+    // What is well now and shows nothing by that is to stay so for a moment.
+    let shows_nothing = |check: &Check| matches!(check, Check::Running { .. } | Check::Tcp { .. });
+    let moment = if checks.iter().all(shows_nothing) { limits::SETTLE } else { Duration::ZERO };
     Readiness {
         runtime: deployment.runtime.clone(),
         container: run.container(),
-        port: run.port(),
-        probe,
+        checks,
         interval: run.health.interval,
         within: run.health.deadline,
+        healthy_for: run.health.healthy_for.unwrap_or(moment),
+    }
+}
+
+fn check(run: &Run, probe: &HealthProbe) -> Check {
+    let (runtime, name, port) = (run.deployment.runtime.clone(), run.container(), run.port());
+    // The name that requests come with, where it is one.
+    let domain = run.deployment.domains.first().filter(|domain| !domain.contains('*'));
+    let or_usual = |timeout: &Option<Duration>| timeout.unwrap_or(limits::PROBE);
+    match probe {
+        HealthProbe::Running => Check::Running { runtime, name },
+        HealthProbe::Tcp { timeout } => Check::Tcp { host: "127.0.0.1".to_owned(), port, timeout: or_usual(timeout) },
+        HealthProbe::Http { path, host, expected, timeout } => {
+            let path = path.as_deref().unwrap_or("/");
+            let slash = if path.starts_with('/') { "" } else { "/" };
+            Check::Http {
+                url: format!("http://127.0.0.1:{port}{slash}{path}"),
+                host: host.clone().or_else(|| domain.cloned()),
+                expected: expected.clone(),
+                timeout: or_usual(timeout),
+            }
+        }
+        HealthProbe::Command { command, timeout } => {
+            Check::Command { runtime, name, command: command.clone(), timeout: or_usual(timeout) }
+        }
+        HealthProbe::Engine => Check::Engine { runtime, name },
     }
 }

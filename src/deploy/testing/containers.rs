@@ -174,7 +174,8 @@ impl Runtime for Machine {
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {
         loop {
             let container = self.inside().find(name).ok_or_else(|| engine_error(GONE))?;
-            if let Some(code) = container.exit_code {
+            let restarted = (container.restart_count > 0).then_some(1);
+            if let Some(code) = container.exit_code.or(restarted) {
                 return self.act(("wait", name), |_| Ok(code)).await.map_err(engine_error);
             }
             tokio::time::sleep(Duration::from_millis(1)).await;

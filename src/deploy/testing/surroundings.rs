@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::{App, Fault, Inside, Machine};
 use crate::host::{
-    Batch, Command, CommandEnd, CommandResult, Connection, Document, Files, Network, Probe, ProbeAnswer, Processes,
-    Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Storage,
+    Batch, Command, CommandEnd, CommandResult, Connection, Document, Files, HttpAnswer, Network, Probe, ProbeAnswer,
+    Processes, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Storage,
 };
 
 fn proxy_error(fault: Fault) -> ProxyError {
@@ -82,7 +82,9 @@ impl Network for Machine {
         let (Probe::Http { url, .. }, inside) = (probe, self.inside()) else { return ProbeAnswer::Connected };
         let port: u16 = url.split(':').nth(2).unwrap().split('/').next().unwrap().parse().unwrap();
         match inside.running.iter().find(|r| r.container.port == Some(port)).map(|r| (r.app, r.started.elapsed())) {
-            Some((App::Answers(status, after), up)) if up >= after => ProbeAnswer::Status(status),
+            Some((App::Answers(status, after), up)) if up >= after => {
+                ProbeAnswer::Http(HttpAnswer { status, location: None, head: String::new() })
+            }
             _ => ProbeAnswer::Failed("connection refused".to_owned()),
         }
     }

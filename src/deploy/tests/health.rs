@@ -41,7 +41,7 @@ async fn one_that_runs_and_does_not_answer_fails_when_its_time_is_up() {
     let (failed, told) = outcome(App::Silent, true, HealthPolicy::default()).await;
     assert!(matches!(failed.unwrap_err().reason, DeployError::HealthCheckFailed(_)));
     assert!((60..62).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
-    assert_eq!(why(&told), "Failed: connection refused");
+    assert_eq!(why(&told), "Failed: it was not ready within 60 s, asked 68 times; last answer: connection refused");
     assert_eq!(told.last().unwrap().step, DeployStep::HealthCheck);
 }
 
@@ -60,7 +60,10 @@ async fn the_expected_status_counts_where_one_is_named() {
     let policy = HealthPolicy { probe: Some(http), ..HealthPolicy::default() };
     let (failed, told) = outcome(App::Answers(503, Duration::ZERO), true, policy.clone()).await;
     assert!(failed.is_err());
-    assert_eq!(why(&told), "Failed: answered 503, expected 200");
+    assert_eq!(
+        why(&told),
+        "Failed: it was not ready within 60 s, asked 68 times; last answer: answered 503, expected 200"
+    );
     outcome(App::Answers(200, Duration::ZERO), true, policy).await.0.unwrap();
 }
 

@@ -192,7 +192,7 @@ async fn a_run_that_waits_says_so_and_is_listed_in_its_order() {
     };
     let (first, (second, told), listed) = tokio::join!(first, second, look);
     assert!(first.is_ok() && second.is_ok());
-    assert_eq!((told[0].step, told[0].message.as_str()), (DeployStep::Queued, "Waiting for the run before it"));
+    assert_eq!((told[0].step, told[0].message.as_str()), (Queued, "Waiting for the run before it"));
     let expected =
         [("1".to_owned(), RunState::Running, Some("health_check")), ("2".to_owned(), RunState::Queued, Some("queued"))];
     assert_eq!(listed, expected);
