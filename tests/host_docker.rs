@@ -2,78 +2,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test ends there")]
 
+#[path = "support/engines.rs"]
+mod engines;
 #[path = "support/ports.rs"]
 mod ports;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
-use otturnaut::host::docker::Engines;
-use otturnaut::host::{
-    BuildImage, ContainerSpec, ContainerStatus, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget,
-    Runtimes, install_crypto,
-};
+use engines::{KINDS, at, build, context, engine, remove_image, spec, unique};
+use otturnaut::host::{BuildImage, ContainerStatus, RuntimeError, RuntimeKind};
 use ports::free_port;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-const KINDS: [RuntimeKind; 2] = [RuntimeKind::Docker, RuntimeKind::Podman];
-
-fn engine(kind: RuntimeKind) -> Arc<dyn Runtime> {
-    at(kind, None)
-}
-
-fn at(kind: RuntimeKind, socket: Option<PathBuf>) -> Arc<dyn Runtime> {
-    install_crypto();
-    Engines::new("/var/run/docker.sock".into()).runtime(&RuntimeTarget { kind, socket })
-}
-
-fn unique(stem: &str) -> String {
-    format!("otturnaut-it-{stem}-{:08x}", rand::random::<u32>())
-}
-
-/// A build context: busybox and a Dockerfile.
-fn context(dockerfile: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::copy("/bin/busybox", dir.path().join("busybox")).expect("busybox is installed");
-    std::fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
-    dir
-}
-
-async fn build(engine: &dyn Runtime, tag: &str, dockerfile: &str) -> Result<(), RuntimeError> {
-    let dir = context(dockerfile);
-    let build = BuildImage {
-        context: dir.path().to_owned(),
-        dockerfile: "Dockerfile".to_owned(),
-        tag: tag.to_owned(),
-        build_args: BTreeMap::from([("WORD".to_owned(), "given".to_owned())]),
-    };
-    engine.build_image(&build, None).await
-}
-
-fn spec(name: &str, image: &str, port: u16) -> ContainerSpec {
-    ContainerSpec {
-        name: name.to_owned(),
-        image: image.to_owned(),
-        publish: Some(Publish { container_port: 8080, port }),
-        command: vec![],
-        volumes: vec![],
-        restart: Restart::UnlessStopped,
-        env: BTreeMap::new(),
-        labels: BTreeMap::from([("otturnaut.test".to_owned(), name.to_owned())]),
-    }
-}
-
 const SLEEPER: &str = "FROM scratch\nCOPY busybox /bin/busybox\nARG WORD=none\nENV WORD=$WORD\nCMD [\"/bin/busybox\", \"sleep\", \"300\"]\n";
-
-/// Removes an image, past the code under test.
-fn remove_image(kind: RuntimeKind, tag: &str) {
-    let program = if kind == RuntimeKind::Docker { "docker" } else { "podman" };
-    Command::new(program).args(["rmi", "--force", tag]).output().unwrap();
-}
 
 #[tokio::test]
 async fn a_container_lives_through_its_whole_life() {
@@ -173,5 +117,40 @@ async fn archives_and_sockets_that_are_not_there_are_named_as_elixir_names_them(
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
         let refused = at(kind, Some(socket)).version().await.unwrap_err();
         assert!(matches!(&refused, RuntimeError::Transport { reason, .. } if reason == "econnrefused"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_named_found_and_gone_with_its_last_name() {
+    for kind in KINDS {
+        let (engine, tag, repository) = (engine(kind), unique("image"), unique("kept"));
+        build(&*engine, &tag, SLEEPER).await.unwrap();
+        let image = engine.image(&tag).await.unwrap();
+        engine.tag_image(&image.id, &repository, "one").await.unwrap();
+        assert_eq!(engine.image(&format!("{repository}:one")).await.unwrap().id, image.id, "{kind}");
+        engine.remove_image(&tag).await.unwrap();
+        assert_eq!(engine.image(&image.id).await.unwrap().id, image.id, "{kind}: it has a name yet");
+        engine.remove_image(&format!("{repository}:one")).await.unwrap();
+        for missing in [engine.remove_image(&tag).await.err(), engine.image(&image.id).await.err()] {
+            assert!(matches!(missing, Some(RuntimeError::NotFound { .. })), "{kind} {missing:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_container_that_stopped_runs_again_with_its_port() {
+    for kind in KINDS {
+        let (engine, tag, name, port) = (engine(kind), unique("image"), unique("again"), free_port());
+        build(&*engine, &tag, SLEEPER).await.unwrap();
+        engine.start(&spec(&name, &tag, port)).await.unwrap();
+        engine.start_again(&name).await.expect("one that runs is fine");
+        engine.stop(&name, Duration::ZERO).await.unwrap();
+        engine.start_again(&name).await.unwrap();
+        let found = engine.inspect(&name).await.unwrap();
+        assert_eq!((found.status, found.port), (ContainerStatus::Running, Some(port)), "{kind}");
+        engine.remove(&name).await.unwrap();
+        let gone = engine.start_again(&name).await;
+        assert!(matches!(gone, Err(RuntimeError::NotFound { .. })), "{kind} {gone:?}");
+        remove_image(kind, &tag);
     }
 }

@@ -174,10 +174,6 @@ impl Runtime for Machine {
         unreachable!("a build removes no image")
     }
 
-    async fn image_tags(&self, _: &str) -> Result<Vec<String>, RuntimeError> {
-        unreachable!("a build looks at no image")
-    }
-
     async fn build_image(&self, build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError> {
         let mut names: Vec<String> = std::fs::read_dir(&build.context)
             .unwrap()

@@ -57,7 +57,8 @@ async fn looked_at(mut answer: reqwest::Response) -> HttpAnswer {
     {
         let bytes = body.get(..limits::PROBE_BODY_BYTES).unwrap_or(&body);
         let printable = |c: char| if c.is_control() { ' ' } else { c };
-        head = String::from_utf8_lossy(bytes).chars().map(printable).collect::<String>().trim().to_owned();
+        let text: String = String::from_utf8_lossy(bytes).chars().map(printable).collect();
+        text.trim().clone_into(&mut head);
     }
     HttpAnswer { status: status.as_u16(), location, head }
 }

@@ -253,8 +253,6 @@ pub trait Runtime: Send + Sync {
     async fn tag_image(&self, image: &str, repository: &str, tag: &str) -> Result<(), RuntimeError>;
     /// Takes a name from an image; the image goes with its last one. [`RuntimeError::NotFound`] if it is not here.
     async fn remove_image(&self, name: &str) -> Result<(), RuntimeError>;
-    /// All names of images of this repository, as `repository:tag`.
-    async fn image_tags(&self, repository: &str) -> Result<Vec<String>, RuntimeError>;
     /// Loads an image archive by streaming; gives its name.
     async fn load_image(&self, archive: &Path) -> Result<String, RuntimeError>;
     /// Builds an image, its context streamed in constant memory; the engine's output goes to `lines`.

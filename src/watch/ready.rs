@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::exit;
 use super::health::{self, Check, Verdict};
-use crate::host::{Host, RuntimeError, RuntimeTarget};
+use crate::host::{Host, Runtime, RuntimeError, RuntimeTarget};
 use crate::limits;
 
 /// What to wait for, and how long.
@@ -144,7 +144,11 @@ async fn ask(host: &Host, checks: &[Check]) -> Verdict {
 /// Waits until the container exits; one that the engine starts again has exited all the same.
 async fn until_gone(host: &Host, readiness: &Readiness) -> Ended {
     let runtime = host.runtimes.runtime(&readiness.runtime);
-    match runtime.wait(&readiness.container).await {
+    let exit = tokio::select! {
+        exit = runtime.wait(&readiness.container) => exit,
+        restarted = until_restarted(&*runtime, &readiness.container) => return restarted,
+    };
+    match exit {
         Ok(code) => {
             let seen = runtime.inspect(&readiness.container).await.ok();
             let out_of_memory = seen.as_ref().is_some_and(|seen| seen.oom_killed);
@@ -154,9 +158,21 @@ async fn until_gone(host: &Host, readiness: &Readiness) -> Ended {
             Ended { reason: "the container is gone".to_owned(), exit_code: None, out_of_memory: false }
         }
         Err(error) => {
-            // The questions tell what they can.
             tracing::debug!(container = readiness.container, %error, "an exit would not be noticed at once");
-            std::future::pending().await
+            until_restarted(&*runtime, &readiness.container).await
+        }
+    }
+}
+
+/// Looks now and then whether it was started again: an exit may have come before anybody waited for it.
+async fn until_restarted(runtime: &dyn Runtime, container: &str) -> Ended {
+    loop {
+        sleep(limits::EXIT_LOOK).await;
+        if let Ok(seen) = runtime.inspect(container).await
+            && (seen.restart_count > 0 || seen.exit_code.is_some())
+        {
+            let (exit_code, out_of_memory) = (seen.exit_code, seen.oom_killed);
+            return Ended { reason: exit::state(&seen), exit_code, out_of_memory };
         }
     }
 }

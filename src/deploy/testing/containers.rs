@@ -210,10 +210,6 @@ impl Runtime for Machine {
         self.act(("remove_image", name), removed).await.map_err(engine_error)
     }
 
-    async fn image_tags(&self, repository: &str) -> Result<Vec<String>, RuntimeError> {
-        Ok(self.inside().images.keys().filter(|name| name.starts_with(repository)).cloned().collect())
-    }
-
     async fn load_image(&self, _archive: &Path) -> Result<String, RuntimeError> {
         unreachable!("no deploy loads an image")
     }

@@ -47,7 +47,7 @@ impl Api {
     pub(super) async fn value(&self, request: RequestBuilder) -> Result<Value, RuntimeError> {
         let answer = self.send(request).await?;
         let bytes = answer.bytes().await.map_err(|e| self.failure(&e))?;
-        if bytes.is_empty() {
+        if bytes.trim_ascii().is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&bytes).map_err(|e| self.unclear(&e.to_string()))

@@ -103,14 +103,6 @@ pub(super) fn image(value: &Value) -> Image {
     Image { id: text(value, "/Id"), tags: tags.filter_map(Value::as_str).map(str::to_owned).collect() }
 }
 
-/// The names of an image of a list in a repository. Podman puts a registry before names that have none.
-pub(super) fn tags(value: &Value, repository: &str) -> Vec<String> {
-    let tags = value.get("RepoTags").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let plain = |tag: &str| tag.strip_prefix("localhost/").unwrap_or(tag).to_owned();
-    let ours = |tag: &String| tag.strip_prefix(repository).is_some_and(|rest| rest.starts_with(':'));
-    tags.map(plain).filter(ours).collect()
-}
-
 fn first_port(ports: &Value) -> Option<u16> {
     let mut bindings = ports.as_object()?.values().filter_map(Value::as_array).flatten();
     bindings.find_map(|binding| binding.get("HostPort")?.as_str()?.parse().ok())

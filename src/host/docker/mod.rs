@@ -3,7 +3,7 @@
 //! ```text
 //! mod.rs     containers and images as the domain wants them
 //! api.rs     requests, answers, errors
-//! exec.rs    commands in containers;  logs.rs  their output
+//! exec.rs    commands in containers;  logs.rs  their output;  events.rs  their exits
 //! stream.rs  answers that come line by line: builds, loads, pulls
 //! context.rs a directory as a tar stream, for builds;  ignore.rs  what of it stays here
 //! ```
@@ -11,6 +11,7 @@
 mod api;
 mod container;
 mod context;
+mod events;
 mod exec;
 mod ignore;
 mod logs;
@@ -102,6 +103,15 @@ struct Engine {
     api: Api,
 }
 
+impl Engine {
+    /// Waits until the container is seen to be stopped.
+    async fn stopped(&self, name: &str) -> Result<i64, RuntimeError> {
+        let path = format!("containers/{}/wait", api::part(name));
+        let ended = self.api.value(self.api.request(Method::POST, &path, &[])).await.map_err(|e| not_found(e, name))?;
+        ended.get("StatusCode").and_then(Value::as_i64).ok_or_else(|| self.api.unclear("an exit code was wanted"))
+    }
+}
+
 #[async_trait]
 impl Runtime for Engine {
     async fn list(&self, labels: &[String]) -> Result<Vec<Container>, RuntimeError> {
@@ -169,9 +179,15 @@ impl Runtime for Engine {
     }
 
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {
-        let path = format!("containers/{}/wait", api::part(name));
-        let ended = self.api.value(self.api.request(Method::POST, &path, &[])).await.map_err(|e| not_found(e, name))?;
-        ended.get("StatusCode").and_then(Value::as_i64).ok_or_else(|| self.api.unclear("an exit code was wanted"))
+        if self.api.engine == RuntimeKind::Docker {
+            return self.stopped(name).await;
+        }
+        let since = self.inspect(name).await?.created;
+        tokio::select! {
+            biased;
+            code = events::first_exit(&self.api, name, since) => code,
+            code = self.stopped(name) => code,
+        }
     }
 
     async fn tail(&self, name: &str, count: usize) -> Result<Vec<Line>, RuntimeError> {
@@ -197,13 +213,6 @@ impl Runtime for Engine {
         let path = format!("images/{}", api::part(name));
         let request = self.api.request(Method::DELETE, &path, &[]).timeout(limits::ENGINE_REQUEST);
         self.api.value(request).await.map(drop).map_err(|e| not_found(e, name))
-    }
-
-    async fn image_tags(&self, repository: &str) -> Result<Vec<String>, RuntimeError> {
-        let filters = json!({ "reference": [repository] });
-        let listed = self.api.get("images/json", &[("filters", filters.to_string())]).await?;
-        let listed = listed.as_array().ok_or_else(|| self.api.unclear("a list of images was wanted"))?;
-        Ok(listed.iter().flat_map(|image| container::tags(image, repository)).collect())
     }
 
     async fn load_image(&self, archive: &Path) -> Result<String, RuntimeError> {
