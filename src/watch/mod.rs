@@ -2,6 +2,8 @@
 
 mod health;
 mod ready;
+mod routes;
 
 pub use health::{Check, ExpectedStatus, Retry, Verdict, check, check_with_retry};
 pub use ready::{NotReady, Readiness, ReadyProbe, wait_ready};
+pub use routes::keep_routes;
