@@ -33,7 +33,7 @@ impl Trial {
             disable_auto_https: true,
         };
         let (container_socket, data_dir) = ("/var/run/docker.sock".into(), Path::new("/nowhere").to_owned());
-        let settings = HostSettings { container_socket, data_dir, proxy, open_files: None };
+        let settings = HostSettings { container_socket, data_dir, caddy_routes_dir: None, proxy, open_files: None };
         let _installed = engine(kind);
         Self { kind, image, host: Host::real(settings).unwrap() }
     }

@@ -12,7 +12,7 @@ use super::saga::{self, Stuck};
 use super::steps::{self, find_route};
 use super::undeploy::Undeploy;
 use super::{Deployment, HealthPolicy, UndeployRequest, route_id};
-use crate::host::ProxyError;
+use crate::host::{ProxyError, Route};
 
 /// Settles a run in its application's turn; gives it back where it cannot be told yet which way to go.
 pub(super) async fn settle(engine: &Arc<Inner>, id: RunId, open: OpenRun) -> Option<(RunId, OpenRun)> {
@@ -31,7 +31,7 @@ pub(super) async fn settle(engine: &Arc<Inner>, id: RunId, open: OpenRun) -> Opt
         Work::Deploy { deployment, .. } => {
             let mut run = run(engine, id, (deployment, &open));
             let (app_id, deployment_id) = (&deployment.app_id, &deployment.id);
-            match was_switched(&run, &open).await {
+            match decide(&run, &open).await {
                 Ok(true) => {
                     tracing::info!(app_id, deployment_id, "a deploy that was torn after its switch is ended");
                     forward::go_on(&mut run).await;
@@ -75,6 +75,17 @@ fn run(engine: &Arc<Inner>, id: RunId, (deployment, open): (&Deployment, &OpenRu
         leftovers: Vec::new(),
         down_since: None,
     }
+}
+
+/// Whether to go on. Then the route is led to its version once more: a death may have come in the middle of that.
+async fn decide(run: &Run, open: &OpenRun) -> Result<bool, ProxyError> {
+    let switched = was_switched(run, open).await?;
+    if switched && !run.deployment.domains.is_empty() {
+        let domains = run.deployment.domains.clone();
+        let route = Route { id: route_id(&run.deployment.app_id), domains, upstream_port: run.port() };
+        run.host().proxies.proxy(&run.host().proxies.defaults()).put_route(&route).await?;
+    }
+    Ok(switched)
 }
 
 /// Whether requests go to its version. Between its last record and its death it may have switched.
