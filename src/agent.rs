@@ -1,6 +1,6 @@
 //! The composition root: builds host, stores and node, wires them, runs them until the end is asked for.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::Context as _;
 use tokio_util::task::TaskTracker;
@@ -14,6 +14,7 @@ use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings};
 use crate::limits;
 use crate::node::{Node, Settings};
 use crate::shutdown::Shutdown;
+use crate::watch;
 
 /// Runs the agent until it is asked to end; then running deploys end or are undone within a bounded time.
 ///
@@ -25,7 +26,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let host = Host::real(host_settings(&config, OpenFiles::raise())).context("cannot use this machine")?;
     let state = AppState::default();
     let ports = PortManager::new(config.port_range.clone(), host.network.clone());
-    tasks.spawn(look_around(host.clone(), config.container_socket.clone()));
+    look_around(&config.container_socket);
+    tasks.spawn(watch::keep_routes(host.clone(), shutdown.requested.clone()));
     let engine = Engine::new(EngineSettings {
         outpost: config.node.to_string(),
         host: host.clone(),
@@ -61,15 +63,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says at the start what is missing, and what to do: nothing of it stops the node.
-async fn look_around(host: Host, socket: PathBuf) {
+/// Says at the start what is missing, and what to do: nothing of it stops the node. Caddy is looked for by the keeper of routes.
+fn look_around(socket: &Path) {
     if !socket.exists() {
         let socket = socket.display();
         tracing::warn!("there is no container engine at {socket}: start it, or set CONTAINER_SOCKET to its socket");
-    }
-    let proxy = host.proxies.proxy(&host.proxies.defaults());
-    if let Err(e) = proxy.health().await {
-        tracing::warn!("{e}: start Caddy, or set CADDY_ADMIN_URL to its admin API");
     }
 }
 
@@ -102,6 +100,7 @@ fn host_settings(config: &Config, open_files: OpenFiles) -> HostSettings {
             https_port: config.https_port,
             disable_auto_https: !config.auto_https,
         },
+        caddy_routes_dir: config.caddy_routes_dir.clone(),
         open_files: Some(open_files),
     }
 }

@@ -30,6 +30,8 @@ pub struct Config {
     pub container_socket: PathBuf,
     /// `CADDY_ADMIN_URL`, without a trailing slash.
     pub caddy_admin_url: String,
+    /// `OTTURNAUT_CADDY_ROUTES_DIR`: `routes` of the data directory, as Caddy sees it; the same if none.
+    pub caddy_routes_dir: Option<PathBuf>,
     /// `OTTURNAUT_HTTP_PORT`.
     pub http_port: u16,
     /// `OTTURNAUT_HTTPS_PORT`.
@@ -119,6 +121,7 @@ impl Config {
             mission_control: env.mission_control(),
             container_socket: env.text("CONTAINER_SOCKET").unwrap_or_else(|| "/var/run/docker.sock".into()).into(),
             caddy_admin_url: env.url("CADDY_ADMIN_URL", "http://127.0.0.1:2019"),
+            caddy_routes_dir: env.absolute("OTTURNAUT_CADDY_ROUTES_DIR"),
             http_port: env.parsed("OTTURNAUT_HTTP_PORT", PORT).unwrap_or(Port(80)).0,
             https_port: env.parsed("OTTURNAUT_HTTPS_PORT", PORT).unwrap_or(Port(443)).0,
             auto_https: env.parsed("OTTURNAUT_AUTO_HTTPS", "use true or false").unwrap_or(true),
@@ -320,12 +323,17 @@ impl Env<'_> {
         }
     }
 
+    fn absolute(&mut self, variable: &'static str) -> Option<PathBuf> {
+        let value = self.text(variable)?;
+        if !value.starts_with('/') {
+            self.refuse(variable, Some(value.clone()), "use an absolute path");
+        }
+        Some(value.into())
+    }
+
     fn data_dir(&mut self) -> PathBuf {
-        if let Some(value) = self.text("OTTURNAUT_DATA_DIR") {
-            if !value.starts_with('/') {
-                self.refuse("OTTURNAUT_DATA_DIR", Some(value.clone()), "use an absolute path");
-            }
-            return value.into();
+        if let Some(dir) = self.absolute("OTTURNAUT_DATA_DIR") {
+            return dir;
         }
         if Path::new("/data").is_dir() {
             return "/data".into();
@@ -459,6 +467,7 @@ mod tests {
             ("OTTURNAUT_AUTO_HTTPS", "yes"),
             ("OTTURNAUT_PORT_RANGE", "10000"),
             ("OTTURNAUT_DATA_DIR", "relative"),
+            ("OTTURNAUT_CADDY_ROUTES_DIR", "routes"),
             ("OTTURNAUT_DIST_PORT", "x"),
             ("OTTURNAUT_DIST_BIND", "localhost"),
             ("OTTURNAUT_NET_TICKTIME", "3"),

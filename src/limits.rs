@@ -311,6 +311,19 @@ pub const CADDY_BROKEN_ATTEMPTS: usize = 2;
 /// Most bytes of an answer of Caddy: its whole configuration with some thousand routes.
 pub const CADDY_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
+/// Pause between two looks at Caddy's routes: a Caddy that came back empty serves them within two seconds.
+pub const ROUTES_LOOK: Duration = Duration::from_secs(1);
+
+/// So many looks apart everything is looked at, also where Caddy's routes are those that are known: whether it still reads the
+/// files, and whether they are there.
+pub const ROUTES_WHOLE_LOOK: u32 = 30;
+
+/// Time for the answer of Caddy to the probe of what it reads: it is on this machine, and a put of a route waits for it.
+pub const ROUTES_PROBE: Duration = Duration::from_secs(1);
+
+/// Routes that are kept, each with a directory and some hundred bytes of memory: one for each application.
+pub const ROUTES: usize = APPS;
+
 /// Time for one request to a container engine that only looks or changes one thing.
 pub const ENGINE_REQUEST: Duration = Duration::from_secs(60);
 

@@ -75,6 +75,7 @@ impl Machine {
             container_socket: "/var/run/docker.sock".into(),
             data_dir: self.data.path().to_owned(),
             proxy: self.proxy.clone(),
+            caddy_routes_dir: None,
             open_files: None,
         };
         Host::real(settings).expect("the host can be used")

@@ -34,7 +34,7 @@ pub(super) fn proxy(error: &ProxyError) -> Term {
     match error {
         ProxyError::Unavailable { .. } => atom("caddy_unavailable"),
         ProxyError::Timeout { .. } => atom("timeout"),
-        ProxyError::RequestFailed { .. } => atom("request_failed"),
+        ProxyError::RequestFailed { .. } | ProxyError::Files { .. } => atom("request_failed"),
         ProxyError::NotFound { .. } => atom("not_found"),
         ProxyError::UnexpectedStatus { status, body } => {
             tuple([atom("unexpected_status"), Term::from(*status), json::to_term(body)])

@@ -14,6 +14,8 @@ Environment:
   MISSION_CONTROL_HOST   host, or name@host, of Mission Control; the agent connects and stays connected
   CONTAINER_SOCKET       the container engine's API socket [/var/run/docker.sock]
   CADDY_ADMIN_URL        Caddy's admin API [http://127.0.0.1:2019]
+  OTTURNAUT_CADDY_ROUTES_DIR
+                         routes/ of OTTURNAUT_DATA_DIR as Caddy sees it, if it runs in a container of its own [the same path]
   OTTURNAUT_HTTP_PORT    what Caddy listens on for the applications [80]
   OTTURNAUT_HTTPS_PORT   [443]
   OTTURNAUT_AUTO_HTTPS   false for development [true]

@@ -1,5 +1,6 @@
 //! The reverse proxy: routes from domains to ports of this machine.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -91,6 +92,14 @@ pub enum ProxyError {
         /// Its answer, JSON where it was JSON, a string otherwise.
         body: Value,
     },
+    /// The files that say where a route leads could not be written.
+    #[error("the files of routes at {path} cannot be written: {reason}")]
+    Files {
+        /// The directory of routes.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
     /// There is no such route.
     #[error("Caddy has no route {id}")]
     NotFound {
@@ -130,6 +139,11 @@ pub trait Proxy: Send + Sync {
     async fn read(&self, path: &str) -> Result<Value, ProxyError>;
     /// Writes at such a path.
     async fn write(&self, how: ProxyWriter, path: &str, value: Option<&Value>) -> Result<(), ProxyError>;
+    /// Looks whether the routes that were put are as they were put, and puts back what is not. Cheap where nothing is
+    /// to do. A proxy that keeps no record of its routes has nothing to put back.
+    async fn reconcile(&self) -> Result<(), ProxyError> {
+        Ok(())
+    }
 }
 
 /// Gives out proxies.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::caddy::Caddys;
+use super::caddy::{Caddys, RoutesDir};
 use super::docker::Engines;
 use super::files::DataFiles;
 use super::network::SystemNetwork;
@@ -20,6 +20,8 @@ pub struct HostSettings {
     pub data_dir: PathBuf,
     /// Caddy when a call names no other.
     pub proxy: ProxySettings,
+    /// The directory of Caddy's routes, under the agent's, as Caddy sees it, if that is elsewhere.
+    pub caddy_routes_dir: Option<PathBuf>,
     /// The limit that commands get back, if this program raised its own.
     pub open_files: Option<OpenFiles>,
 }
@@ -36,9 +38,10 @@ impl Host {
     /// # Errors
     /// The HTTP clients cannot be made.
     pub fn real(settings: HostSettings) -> Result<Self, reqwest::Error> {
+        let routes = RoutesDir { path: settings.data_dir.join("routes"), seen_by_caddy: settings.caddy_routes_dir };
         Ok(Self {
             runtimes: Arc::new(Engines::new(settings.container_socket)),
-            proxies: Arc::new(Caddys::new(settings.proxy)?),
+            proxies: Arc::new(Caddys::new(settings.proxy, &routes)?),
             processes: Arc::new(SystemProcesses { open_files: settings.open_files }),
             network: Arc::new(SystemNetwork::new()?),
             files: Arc::new(DataFiles::new(&settings.data_dir)),

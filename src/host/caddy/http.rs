@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
+use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use reqwest::header::{ETAG, IF_MATCH};
+use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
@@ -16,7 +18,8 @@ pub(super) const CHANGED: u16 = 412;
 
 /// A client for admin APIs. Caddy closes its connections when it loads a configuration, so none is kept.
 pub(super) fn client() -> Result<Client, reqwest::Error> {
-    Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(limits::CADDY_REQUEST).build()
+    let client = Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
+    client.timeout(limits::CADDY_REQUEST).build()
 }
 
 /// An admin API at its address.
@@ -26,21 +29,22 @@ pub(super) struct Http {
 }
 
 /// What Caddy answered.
+#[derive(Default)]
 pub(super) struct Answer {
     pub(super) status: u16,
     tag: Option<String>,
-    body: Value,
+    bytes: Bytes,
 }
 
 impl Answer {
     /// The answer of a change that was made already.
     pub(super) fn done() -> Self {
-        Self { status: 200, tag: None, body: Value::Null }
+        Self { status: 200, ..Self::default() }
     }
 
     /// The answer to a change of something that is not as it was.
     pub(super) fn changed() -> Self {
-        Self { status: CHANGED, tag: None, body: Value::Null }
+        Self { status: CHANGED, ..Self::default() }
     }
 
     /// Whether there is nothing at the path: an id that is not known is 404, a path whose parents are missing 400.
@@ -58,10 +62,22 @@ impl Answer {
     }
 
     pub(super) fn value(&self) -> Result<Value, ProxyError> {
-        if self.status == 200 {
-            return Ok(self.body.clone());
+        match self.status {
+            200 => Ok(self.body()),
+            status => Err(ProxyError::UnexpectedStatus { status, body: self.body() }),
         }
-        Err(ProxyError::UnexpectedStatus { status: self.status, body: self.body.clone() })
+    }
+
+    /// The body as text.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).trim().to_owned()
+    }
+
+    fn body(&self) -> Value {
+        if self.bytes.is_empty() {
+            return Value::Null;
+        }
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| self.text().into())
     }
 }
 
@@ -109,7 +125,7 @@ impl Http {
         self.client.request(method, format!("{}/{path}", self.base_url))
     }
 
-    async fn perform(&self, request: RequestBuilder) -> Result<Answer, ProxyError> {
+    pub(super) async fn perform(&self, request: RequestBuilder) -> Result<Answer, ProxyError> {
         let answer = request.send().await.map_err(|e| self.failure(&e))?;
         let status = answer.status().as_u16();
         let body = Limited::new(reqwest::Body::from(answer), limits::CADDY_ANSWER_BYTES);
@@ -117,14 +133,7 @@ impl Http {
         // Caddy computes the tag while it writes the answer: it comes behind the body.
         let tag = whole.trailers().and_then(|trailers| trailers.get(ETAG)).and_then(|tag| tag.to_str().ok());
         let tag = tag.map(str::to_owned);
-        let bytes = whole.to_bytes();
-        let text = || String::from_utf8_lossy(&bytes).trim().to_owned();
-        let body = if bytes.is_empty() {
-            Value::Null
-        } else {
-            serde_json::from_slice(&bytes).unwrap_or_else(|_| text().into())
-        };
-        Ok(Answer { status, tag, body })
+        Ok(Answer { status, tag, bytes: whole.to_bytes() })
     }
 
     fn broken_off(&self, error: &(dyn Error + Send + Sync + 'static)) -> ProxyError {

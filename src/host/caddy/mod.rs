@@ -1,22 +1,35 @@
 //! Caddy, by its admin API.
 //!
-//! `http.rs` speaks HTTP and sorts the errors; this file changes the configuration so that nothing of it is lost: every
-//! change names the state that it was made for (`If-Match`) and is made anew where somebody was faster.
+//! `http.rs` speaks HTTP and sorts the errors; `server.rs` changes the configuration so that nothing of it is lost; this file is
+//! any Caddy that a call names. The configured one is `kept.rs`: its routes say in files where they lead (`form.rs`,
+//! `ledger.rs`), and are put back.
 
+mod form;
 mod http;
+mod kept;
+mod ledger;
+mod server;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use self::http::{Answer, CHANGED, Http};
+use self::http::{Answer, Http};
+use self::kept::{Kept, KeptCaddy};
+use self::server::{Server, insist};
 use super::proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
-use crate::limits;
 
-/// The routes of the agent's server; the rest of the configuration is not the agent's.
-const ROUTES: &str = "config/apps/http/servers/otturnaut/routes";
+/// The directory of files that say where routes lead.
+#[derive(Debug, Clone)]
+pub struct RoutesDir {
+    /// Where the agent has it.
+    pub path: PathBuf,
+    /// Where Caddy sees it, if that is elsewhere.
+    pub seen_by_caddy: Option<PathBuf>,
+}
 
 /// All Caddys that calls named.
 pub struct Caddys {
@@ -24,15 +37,25 @@ pub struct Caddys {
     client: reqwest::Client,
     /// One order of writes for each address.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The routes of the configured one; nothing where they have no directory.
+    kept: Option<Arc<Kept>>,
 }
 
 impl Caddys {
-    /// Caddys with these settings where a call names no others.
+    /// Caddys with these settings where a call names no others, and the directory for the routes of that one.
     ///
     /// # Errors
     /// The HTTP client cannot be made.
-    pub fn new(defaults: ProxySettings) -> Result<Self, reqwest::Error> {
-        Ok(Self { defaults, client: http::client()?, turns: Mutex::default() })
+    pub fn new(defaults: ProxySettings, dir: &RoutesDir) -> Result<Self, reqwest::Error> {
+        let client = http::client()?;
+        let kept = Kept::open(dir).inspect_err(|error| {
+            let dir = dir.path.display();
+            tracing::warn!(
+                "the directory of routes {dir} cannot be used: {error}; routes are not put back, and each switch changes \
+                 Caddy's configuration"
+            );
+        });
+        Ok(Self { defaults, client, turns: Mutex::default(), kept: kept.ok().map(Arc::new) })
     }
 }
 
@@ -46,11 +69,14 @@ impl Proxies for Caddys {
         // Addresses that nobody uses now are forgotten: callers may name any number of them.
         turns.retain(|url, turn| *url == settings.base_url || Arc::strong_count(turn) > 1);
         let turn = turns.entry(settings.base_url.clone()).or_default().clone();
-        Arc::new(Caddy {
-            http: Http { client: self.client.clone(), base_url: settings.base_url.clone() },
-            settings: settings.clone(),
-            turn,
-        })
+        let http = Http { client: self.client.clone(), base_url: settings.base_url.clone() };
+        let caddy = Caddy { http, settings: settings.clone(), turn };
+        match &self.kept {
+            Some(kept) if settings.base_url == self.defaults.base_url => {
+                Arc::new(KeptCaddy { caddy, kept: Arc::clone(kept) })
+            }
+            _ => Arc::new(caddy),
+        }
     }
 }
 
@@ -68,50 +94,24 @@ impl Proxy for Caddy {
 
     async fn put_route(&self, route: &Route) -> Result<(), ProxyError> {
         let _turn = self.turn.lock().await;
-        let mut broken = 0;
-        let mut last = Ok(());
-        for _ in 0..limits::CADDY_ATTEMPTS {
-            last = match self.try_put_route(route).await {
-                Ok(answer) if answer.status == CHANGED => answer.ok(),
-                Ok(answer) => return answer.ok(),
-                // The change may have been made all the same: the next attempt begins with a look.
-                Err(e) => {
-                    broken += 1;
-                    let again = http::is_broken(&e) || matches!(e, ProxyError::Timeout { .. });
-                    if !again || broken > limits::CADDY_BROKEN_ATTEMPTS {
-                        return Err(e);
-                    }
-                    tokio::time::sleep(limits::CADDY_RELOAD).await;
-                    Err(e)
-                }
-            }
-        }
-        last
+        let config = route.to_config();
+        insist(|| self.try_put(&config)).await?.ok()
     }
 
     async fn remove_route(&self, id: &str) -> Result<(), ProxyError> {
         let _turn = self.turn.lock().await;
-        // By its id, in one step of Caddy's own: nothing can come between.
-        self.http.delete(&format!("id/{}", encoded(id))).await?.ok()
+        self.server().delete(id).await?.ok()
     }
 
     async fn list_routes(&self) -> Result<Vec<Route>, ProxyError> {
-        let answer = self.http.get(&slashed(ROUTES)).await?;
-        if answer.is_missing() {
-            return Ok(Vec::new());
-        }
-        let routes = answer.value()?;
-        let routes = routes.as_array().map(Vec::as_slice).unwrap_or_default();
+        let listed = self.server().list().await?;
+        let routes = listed.map(|listed| listed.routes).unwrap_or_default();
         Ok(routes.iter().filter_map(|route| Route::from_config(route).ok()).collect())
     }
 
     async fn get_route(&self, id: &str) -> Result<Route, ProxyError> {
-        let missing = || ProxyError::NotFound { id: id.to_owned() };
-        let answer = self.http.get(&format!("id/{}", encoded(id))).await?;
-        if answer.is_missing() {
-            return Err(missing());
-        }
-        Route::from_config(&answer.value()?).map_err(|_| missing())
+        let found = self.server().get(id).await?.and_then(|config| Route::from_config(&config).ok());
+        found.ok_or_else(|| ProxyError::NotFound { id: id.to_owned() })
     }
 
     async fn read(&self, path: &str) -> Result<Value, ProxyError> {
@@ -132,60 +132,16 @@ impl Proxy for Caddy {
 }
 
 impl Caddy {
+    fn server(&self) -> Server<'_> {
+        Server { http: &self.http, settings: &self.settings }
+    }
+
     /// One attempt; status 412 where the configuration changed meanwhile.
-    async fn try_put_route(&self, route: &Route) -> Result<Answer, ProxyError> {
-        let routes = self.http.get(&slashed(ROUTES)).await?;
-        let listed = if routes.is_missing() { None } else { routes.value()?.as_array().cloned() };
-        let Some(listed) = listed else { return self.create(route).await };
-        let config = route.to_config();
-        let known = |listed: &Value| listed.get("@id") == config.get("@id");
-        match listed.iter().enumerate().find(|(_, listed)| known(listed)) {
-            Some((_, same)) if *same == config => Ok(Answer::done()),
-            Some((at, _)) => {
-                let path = format!("{ROUTES}/{at}/");
-                self.http.send(reqwest::Method::PATCH, &path, (&config, routes.tag())).await
-            }
-            None => self.http.send(reqwest::Method::POST, &slashed(ROUTES), (&config, routes.tag())).await,
+    async fn try_put(&self, config: &Value) -> Result<Answer, ProxyError> {
+        match self.server().list().await? {
+            Some(listed) => self.server().put(&listed, config).await,
+            None => self.server().create(config).await,
         }
-    }
-
-    /// Makes the agent's server with its first route, and the parents that are missing, in one change.
-    async fn create(&self, route: &Route) -> Result<Answer, ProxyError> {
-        let whole = self.http.get("config/").await?;
-        let config = whole.value()?;
-        let mut value = self.server(route);
-        if let Some(server) = config.pointer("/apps/http/servers/otturnaut") {
-            // Somebody made it since it was looked for: it is looked at again.
-            if server.get("routes").is_some_and(Value::is_array) {
-                return Ok(Answer::changed());
-            }
-            let routes = json!([route.to_config()]);
-            return self.http.send(reqwest::Method::POST, &slashed(ROUTES), (&routes, whole.tag())).await;
-        }
-        // From the innermost object outwards, up to one that is there.
-        for (path, key) in [
-            ("config/apps/http/servers", "otturnaut"),
-            ("config/apps/http", "servers"),
-            ("config/apps", "http"),
-            ("config", "apps"),
-        ] {
-            let parent = path.strip_prefix("config").unwrap_or_default();
-            if config.pointer(parent).is_some_and(Value::is_object) {
-                let place = format!("{path}/{key}/");
-                return self.http.send(reqwest::Method::POST, &place, (&value, whole.tag())).await;
-            }
-            value = json!({ key: value });
-        }
-        self.http.send(reqwest::Method::POST, "config/", (&value, whole.tag())).await
-    }
-
-    fn server(&self, route: &Route) -> Value {
-        let http = format!(":{}", self.settings.http_port);
-        let routes = json!([route.to_config()]);
-        if self.settings.disable_auto_https {
-            return json!({ "listen": [http], "routes": routes, "automatic_https": { "disable": true } });
-        }
-        json!({ "listen": [http, format!(":{}", self.settings.https_port)], "routes": routes })
     }
 }
 

@@ -1,0 +1,244 @@
+//! The configured Caddy. Its routes are recorded, read where they lead from files, and are put back where they are lost.
+
+mod restore;
+mod sight;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use self::sight::Probe;
+use super::form::Form;
+use super::http::Answer;
+use super::ledger::Ledger;
+use super::server::{Listed, Server, insist};
+use super::{Caddy, RoutesDir};
+use crate::host::files::blocking;
+use crate::host::proxy::{Proxy, ProxyError, ProxyWriter, Route};
+use crate::limits;
+
+/// What is kept of the configured Caddy.
+pub(super) struct Kept {
+    ledger: Arc<Ledger>,
+    probe: Probe,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What each route is to be.
+    routes: BTreeMap<String, Route>,
+    /// The best form that Caddy was seen to take.
+    best: Option<Form>,
+    /// Whether that was told, and as what.
+    told: Option<Option<Form>>,
+    /// Names Caddy's routes when all was as it is to be.
+    settled: Option<String>,
+    looks: u32,
+    /// Routes that Caddy did not take back, as they were.
+    refused: BTreeMap<String, Value>,
+}
+
+impl Kept {
+    /// Reads the directory; what is broken in it is told.
+    pub(super) fn open(dir: &RoutesDir) -> io::Result<Self> {
+        let seen = dir.seen_by_caddy.as_deref().unwrap_or(&dir.path);
+        let ledger = Ledger::open(dir.path.clone(), seen)?;
+        let (routes, wrong) = ledger.load()?;
+        for problem in wrong {
+            tracing::warn!("a route is not put back where it is lost: {problem}; deploy its application again");
+        }
+        let probe = Probe::new(&ledger)?;
+        let routes = routes.into_iter().map(|route| (route.id.clone(), route)).collect();
+        Ok(Self { ledger: Arc::new(ledger), probe, state: Mutex::new(State { routes, ..State::default() }) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the files.
+    async fn files<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Ledger) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ProxyError> {
+        let ledger = Arc::clone(&self.ledger);
+        let path = self.ledger.dir().to_owned();
+        let done = blocking(move || work(&ledger)).await;
+        done.map_err(|error| ProxyError::Files { path, reason: error.to_string() })
+    }
+
+    /// Leads a route to its port, from this moment on.
+    async fn switch(&self, route: &Route) -> Result<(), ProxyError> {
+        let (id, port) = (route.id.clone(), route.upstream_port);
+        self.files(move |ledger| ledger.switch(&id, port)).await
+    }
+
+    /// Puts down what a route is from now on.
+    async fn record(&self, route: &Route) -> Result<(), ProxyError> {
+        let recorded = route.clone();
+        self.files(move |ledger| ledger.record(&recorded)).await?;
+        self.state().routes.insert(route.id.clone(), route.clone());
+        Ok(())
+    }
+
+    async fn forget(&self, id: &str) -> Result<(), ProxyError> {
+        let forgotten = id.to_owned();
+        self.files(move |ledger| ledger.forget(&forgotten)).await?;
+        self.state().routes.remove(id);
+        Ok(())
+    }
+
+    /// A route out of Caddy's configuration; of the ones that are led by files, where these lead.
+    async fn read(&self, config: Value) -> Option<Route> {
+        let id = config.get("@id")?.as_str()?.to_owned();
+        let (form, route) = Form::read(&config, &self.ledger.seen(&id))?;
+        if form == Form::Plain {
+            return Some(route);
+        }
+        let live = self.files(move |ledger| Ok(ledger.live(&id))).await.ok()?;
+        let recorded = || Some(self.state().routes.get(&route.id)?.upstream_port);
+        Some(Route { upstream_port: live.or_else(recorded)?, ..route })
+    }
+}
+
+/// The configured Caddy.
+pub(super) struct KeptCaddy {
+    pub(super) caddy: Caddy,
+    pub(super) kept: Arc<Kept>,
+}
+
+#[async_trait]
+impl Proxy for KeptCaddy {
+    async fn health(&self) -> Result<(), ProxyError> {
+        self.caddy.health().await
+    }
+
+    async fn put_route(&self, route: &Route) -> Result<(), ProxyError> {
+        let _turn = self.caddy.turn.lock().await;
+        if self.is_full(&route.id) {
+            let reason = format!("there are {} routes, and no more are kept", limits::ROUTES);
+            return Err(ProxyError::Files { path: self.kept.ledger.dir().to_owned(), reason });
+        }
+        insist(|| self.try_put(route)).await?.ok()?;
+        self.kept.record(route).await
+    }
+
+    async fn remove_route(&self, id: &str) -> Result<(), ProxyError> {
+        let _turn = self.caddy.turn.lock().await;
+        let answer = self.server().delete(id).await?;
+        if answer.status == 200 || answer.is_missing() {
+            self.kept.forget(id).await?;
+        }
+        answer.ok()
+    }
+
+    async fn list_routes(&self) -> Result<Vec<Route>, ProxyError> {
+        let listed = self.server().list().await?;
+        let mut routes = Vec::new();
+        for config in listed.map(|listed| listed.routes).unwrap_or_default() {
+            routes.extend(self.kept.read(config).await);
+        }
+        Ok(routes)
+    }
+
+    async fn get_route(&self, id: &str) -> Result<Route, ProxyError> {
+        let found = match self.server().get(id).await? {
+            Some(config) => self.kept.read(config).await,
+            None => None,
+        };
+        found.ok_or_else(|| ProxyError::NotFound { id: id.to_owned() })
+    }
+
+    async fn read(&self, path: &str) -> Result<Value, ProxyError> {
+        self.caddy.read(path).await
+    }
+
+    async fn write(&self, how: ProxyWriter, path: &str, value: Option<&Value>) -> Result<(), ProxyError> {
+        self.caddy.write(how, path, value).await
+    }
+
+    async fn reconcile(&self) -> Result<(), ProxyError> {
+        self.look().await
+    }
+}
+
+impl KeptCaddy {
+    fn server(&self) -> Server<'_> {
+        self.caddy.server()
+    }
+
+    fn is_full(&self, id: &str) -> bool {
+        let state = self.kept.state();
+        state.routes.len() >= limits::ROUTES && !state.routes.contains_key(id)
+    }
+
+    /// A route in a form.
+    fn config(&self, form: Form, route: &Route) -> Value {
+        let https = !self.caddy.settings.disable_auto_https;
+        form.config(route, (&self.kept.ledger.seen(&route.id), https))
+    }
+
+    /// One attempt at a route; status 412 where the configuration changed meanwhile.
+    async fn try_put(&self, route: &Route) -> Result<Answer, ProxyError> {
+        let listed = match self.list().await? {
+            Ok(listed) => listed,
+            Err(answer) => return Ok(answer),
+        };
+        let there = listed.find(&route.id).map(|(_, config)| config);
+        let best = self.best().await;
+        let led = |form: &Form| *form <= best.unwrap_or(*form) && there == Some(&self.config(*form, route));
+        if [Form::Content, Form::Name].iter().any(led) {
+            self.kept.switch(route).await?;
+            return Ok(Answer::done());
+        }
+        let form = self.look_again().await.unwrap_or(Form::Plain);
+        self.change(&listed, (form, route)).await
+    }
+
+    /// Changes a route in the configuration. Its files are put in place before where Caddy is to read them from then on, and after
+    /// where it reads them already: whichever it is, requests go to the new port at once.
+    async fn change(&self, listed: &Listed, (form, route): (Form, &Route)) -> Result<Answer, ProxyError> {
+        let there =
+            listed.find(&route.id).and_then(|(_, config)| Form::read(config, &self.kept.ledger.seen(&route.id)));
+        let first = form > Form::Plain && there.is_none_or(|(form, _)| form == Form::Plain);
+        if first {
+            self.kept.switch(route).await?;
+        }
+        let answer = self.server().put(listed, &self.config(form, route)).await?;
+        match answer.status {
+            200 if !first => self.kept.switch(route).await?,
+            200 | super::http::CHANGED => {}
+            _ if first => self.unlead(&route.id).await?,
+            _ => {}
+        }
+        Ok(answer)
+    }
+
+    /// Caddy refused the route whose files were put in place already: they are as they were.
+    async fn unlead(&self, id: &str) -> Result<(), ProxyError> {
+        let before = self.kept.state().routes.get(id).cloned();
+        match before {
+            Some(before) => self.kept.switch(&before).await,
+            None => self.kept.forget(id).await,
+        }
+    }
+
+    /// The routes, with the probe among them. Where it has to be put there first, the answer to that: if Caddy takes it, it is to
+    /// be looked again.
+    async fn list(&self) -> Result<Result<Listed, Answer>, ProxyError> {
+        let probe = self.kept.probe.config();
+        let answer = match self.server().list().await? {
+            None => self.server().create(probe).await?,
+            Some(listed) => match listed.find(sight::PROBE_ID) {
+                Some((_, same)) if same == probe => return Ok(Ok(listed)),
+                Some(_) => self.server().put(&listed, probe).await?,
+                None => self.server().put_first(&listed, probe).await?,
+            },
+        };
+        Ok(Err(if answer.status == 200 { Answer::changed() } else { answer }))
+    }
+}
