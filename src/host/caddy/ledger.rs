@@ -127,6 +127,11 @@ impl Ledger {
         File::open(&self.dir)?.sync_all()
     }
 
+    /// The address that the probe leads to.
+    pub(super) fn probed(&self) -> Option<String> {
+        live(&self.dir.join(PROBE)).map(address)
+    }
+
     /// Leads the probe to this number.
     pub(super) fn lead_probe(&self, number: u16) -> io::Result<()> {
         lead(&self.dir.join(PROBE), number)
@@ -155,7 +160,7 @@ impl Ledger {
 }
 
 /// An address as the files say it.
-pub(super) fn address(port: u16) -> String {
+fn address(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 

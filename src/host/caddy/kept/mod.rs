@@ -233,7 +233,7 @@ impl KeptCaddy {
         let probe = self.kept.probe.config();
         let answer = match self.server().list().await? {
             None => self.server().create(probe).await?,
-            Some(listed) => match listed.find(sight::PROBE_ID) {
+            Some(listed) => match listed.find(self.kept.probe.id()) {
                 Some((_, same)) if same == probe => return Ok(Ok(listed)),
                 Some(_) => self.server().put(&listed, probe).await?,
                 None => self.server().put_first(&listed, probe).await?,

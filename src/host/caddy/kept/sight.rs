@@ -5,27 +5,32 @@ use serde_json::Value;
 
 use super::super::form::{self, Form, PROBE_HEADER};
 use super::super::http::Http;
-use super::super::ledger::{self, Ledger};
+use super::super::ledger::Ledger;
 use super::KeptCaddy;
 use crate::limits;
 
-/// The id of the probe's route.
-pub(super) const PROBE_ID: &str = "otturnaut-probe";
-
 /// A route that tells what Caddy reads, of files like those of all routes.
 pub(super) struct Probe {
+    /// Its id, another for each directory: agents that share a Caddy are not to take the probes of others away.
+    id: String,
     secret: String,
-    /// In the place of a port; another at each start, so that files of another day are none.
-    number: u16,
     config: Value,
 }
 
 impl Probe {
     pub(super) fn new(ledger: &Ledger) -> std::io::Result<Self> {
-        let (secret, number) = (ledger.secret()?, rand::random_range(1..=u16::MAX));
-        ledger.lead_probe(number)?;
-        let config = form::probe(PROBE_ID, (&ledger.seen_probe(), &secret));
-        Ok(Self { secret, number, config })
+        // In the place of a port; another at each start, so that a copy of the files is seen to be one.
+        ledger.lead_probe(rand::random_range(1..=u16::MAX))?;
+        let seen = ledger.seen_probe();
+        let id = format!("otturnaut-probe-{:08x}", crc32fast::hash(seen.as_bytes()));
+        // Whoever says another's is not answered by it.
+        let secret = format!("{id}-{}", ledger.secret()?);
+        let config = form::probe(&id, (&seen, &secret));
+        Ok(Self { id, secret, config })
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Its route.
@@ -63,7 +68,7 @@ impl KeptCaddy {
         let probe = &self.kept.probe;
         let request = http.client.get(&http.base_url).header(PROBE_HEADER, &probe.secret);
         let answer = http.perform(request.timeout(limits::ROUTES_PROBE)).await.ok()?;
-        form::judge(&answer.text(), &ledger::address(probe.number))
+        form::judge(&answer.text(), &self.kept.ledger.probed()?)
     }
 
     /// Says once what it is, what it costs, and what to do.
