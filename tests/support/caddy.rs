@@ -73,6 +73,7 @@ impl Caddy {
         }
     }
 
+    /// Kills it; more than once changes nothing.
     pub fn stop(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();

@@ -30,13 +30,23 @@ use application::Application;
 use clients::Target;
 use tally::Tally;
 
+/// What is done under load.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The application that clients ask is replaced.
+    Switch,
+    /// Another application is added, and removed again: that changes Caddy's configuration.
+    Addition,
+}
+
 /// What is done, and how often.
 #[derive(Clone, Copy)]
 pub struct Plan {
     pub version: &'static str,
     pub https: bool,
-    pub switches: usize,
-    /// Between two switches.
+    pub change: Change,
+    pub changes: usize,
+    /// Between two changes.
     pub pause: Duration,
     /// Clients of each of the kinds that ask one request after the other.
     pub clients: usize,
@@ -45,7 +55,7 @@ pub struct Plan {
 /// What came of it.
 pub struct Report {
     tallies: Vec<Arc<Tally>>,
-    switches: Vec<Duration>,
+    changes: Vec<Duration>,
     /// Connections that drained applications had to cut.
     cut: usize,
     pub resident: u64,
@@ -60,6 +70,11 @@ impl Report {
         self.tallies.iter().map(|tally| tally.failures()).sum::<usize>() + self.cut
     }
 
+    /// Failures of the kinds of clients that have this in their name.
+    pub fn failures_of(&self, kind: &str) -> usize {
+        self.tallies.iter().filter(|tally| tally.kind.contains(kind)).map(|tally| tally.failures()).sum()
+    }
+
     /// Kinds of clients of which none asked anything: they prove nothing.
     pub fn idle(&self) -> Vec<&'static str> {
         self.tallies.iter().filter(|tally| tally.requests() == 0).map(|tally| tally.kind).collect()
@@ -69,12 +84,12 @@ impl Report {
         let mut lines = vec![format!("{:<34} {:>9} {:>7} {:>12}", "client", "requests", "failed", "slowest")];
         lines.extend(self.tallies.iter().map(|tally| tally.line()));
         lines.push(format!("{:<34} {:>9} {:>7}", "all", self.requests(), self.failures()));
-        let mut took = self.switches.clone();
+        let mut took = self.changes.clone();
         took.sort();
         let at = |share: usize| took.get(took.len() * share / 100).or(took.last()).copied().unwrap_or_default();
         let [half, most] = [at(50), at(100)].map(|took| took.as_secs_f64() * 1000.0);
         lines.push(format!(
-            "{} switches, each {half:.1} ms (p50), {most:.1} ms at most; {} connections cut; Caddy at {} MiB",
+            "{} changes, each {half:.1} ms (p50), {most:.1} ms at most; {} connections cut; Caddy at {} MiB",
             took.len(),
             self.cut,
             self.resident / 1024
@@ -96,21 +111,27 @@ pub async fn run(plan: Plan) -> Report {
 
     let (stop, clients) = (CancellationToken::new(), TaskTracker::new());
     let tallies = start_clients(&plan, (&app, &other_app), (&clients, &stop));
-    let (mut switches, mut drains) = (Vec::new(), Vec::new());
+    let (mut changes, mut drains) = (Vec::new(), Vec::new());
     sleep(plan.pause).await;
-    for _ in 0..plan.switches {
+    for n in 0..plan.changes {
         let next = Application::start().await;
         let start = Instant::now();
-        proxy.put_route(&route("app", next.port)).await.unwrap();
-        switches.push(start.elapsed());
-        drains.push(tokio::spawn(std::mem::replace(&mut current, next).drain()));
+        match plan.change {
+            Change::Switch => {
+                proxy.put_route(&route("app", next.port)).await.unwrap();
+                drains.push(tokio::spawn(std::mem::replace(&mut current, next).drain()));
+            }
+            Change::Addition if n.is_multiple_of(2) => proxy.put_route(&route("more", next.port)).await.unwrap(),
+            Change::Addition => proxy.remove_route("more").await.unwrap(),
+        }
+        changes.push(start.elapsed());
         sleep(plan.pause).await;
     }
     stop.cancel();
     clients.close();
     clients.wait().await;
     let cut = join_all(drains).await.into_iter().map(Result::unwrap).sum();
-    Report { tallies, switches, cut, resident: caddy.resident() }
+    Report { tallies, changes, cut, resident: caddy.resident() }
 }
 
 fn start_clients(

@@ -60,6 +60,11 @@ impl Kept {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The best form that Caddy is known to take.
+    fn best(&self) -> Option<Form> {
+        self.state().best
+    }
+
     /// Does something with the files.
     async fn files<T: Send + 'static>(
         &self,
@@ -184,27 +189,32 @@ impl KeptCaddy {
 
     /// One attempt at a route; status 412 where the configuration changed meanwhile.
     async fn try_put(&self, route: &Route) -> Result<Answer, ProxyError> {
+        if self.is_led(route).await? {
+            self.kept.switch(route).await?;
+            return Ok(Answer::done());
+        }
         let listed = match self.list().await? {
             Ok(listed) => listed,
             Err(answer) => return Ok(answer),
         };
-        let there = listed.find(&route.id).map(|(_, config)| config);
-        let best = self.best().await;
-        let led = |form: &Form| *form <= best.unwrap_or(*form) && there == Some(&self.config(*form, route));
-        if [Form::Content, Form::Name].iter().any(led) {
-            self.kept.switch(route).await?;
-            return Ok(Answer::done());
-        }
-        let form = self.look_again().await.unwrap_or(Form::Plain);
+        let there = self.form_of(&listed, &route.id);
+        let form = self.look_again().await.or(there).unwrap_or(Form::Plain);
         self.change(&listed, (form, route)).await
+    }
+
+    /// Whether Caddy reads from files where this route leads, and all else of it is as it is to be.
+    async fn is_led(&self, route: &Route) -> Result<bool, ProxyError> {
+        let Some(best) = self.kept.best() else { return Ok(false) };
+        let there = self.server().get(&route.id).await?;
+        let is = |form: Form| form <= best && there.as_ref() == Some(&self.config(form, route));
+        Ok(is(Form::Content) || is(Form::Name))
     }
 
     /// Changes a route in the configuration. Its files are put in place before where Caddy is to read them from then on, and after
     /// where it reads them already: whichever it is, requests go to the new port at once.
     async fn change(&self, listed: &Listed, (form, route): (Form, &Route)) -> Result<Answer, ProxyError> {
-        let there =
-            listed.find(&route.id).and_then(|(_, config)| Form::read(config, &self.kept.ledger.seen(&route.id)));
-        let first = form > Form::Plain && there.is_none_or(|(form, _)| form == Form::Plain);
+        let there = self.form_of(listed, &route.id).unwrap_or(Form::Plain);
+        let first = form > Form::Plain && there == Form::Plain;
         if first {
             self.kept.switch(route).await?;
         }
@@ -216,6 +226,12 @@ impl KeptCaddy {
             _ => {}
         }
         Ok(answer)
+    }
+
+    /// The form that a route has in Caddy's configuration.
+    fn form_of(&self, listed: &Listed, id: &str) -> Option<Form> {
+        let (_, config) = listed.find(id)?;
+        Form::read(config, &self.kept.ledger.seen(id)).map(|(form, _)| form)
     }
 
     /// Caddy refused the route whose files were put in place already: they are as they were.

@@ -40,15 +40,6 @@ impl Probe {
 }
 
 impl KeptCaddy {
-    /// The best form that Caddy is known to take; it is asked where that is not known.
-    pub(super) async fn best(&self) -> Option<Form> {
-        let known = self.kept.state().best;
-        match known {
-            Some(best) => Some(best),
-            None => self.look_again().await,
-        }
-    }
-
     /// Asks Caddy now. What was known holds on where it does not answer.
     pub(super) async fn look_again(&self) -> Option<Form> {
         let seen = self.ask().await;
