@@ -132,9 +132,9 @@ impl Ledger {
         live(&self.dir.join(PROBE)).map(address)
     }
 
-    /// Leads the probe to this number.
-    pub(super) fn lead_probe(&self, number: u16) -> io::Result<()> {
-        lead(&self.dir.join(PROBE), number)
+    /// Leads the probe to another address than before, so that a copy of the files is seen to be one.
+    pub(super) fn lead_probe(&self) -> io::Result<()> {
+        lead(&self.dir.join(PROBE), rand::random_range(1..=u16::MAX))
     }
 
     /// What a request says that may see the probe's answer; the same at each start, since it stands in Caddy's configuration.

@@ -70,9 +70,11 @@ impl Proxies for Caddys {
         turns.retain(|url, turn| *url == settings.base_url || Arc::strong_count(turn) > 1);
         let turn = turns.entry(settings.base_url.clone()).or_default().clone();
         let http = Http { client: self.client.clone(), base_url: settings.base_url.clone() };
-        let caddy = Caddy { http, settings: settings.clone(), turn };
+        let mut caddy = Caddy { http, settings: settings.clone(), turn };
         match &self.kept {
             Some(kept) if settings.base_url == self.defaults.base_url => {
+                // Or each look would undo what a call did.
+                caddy.settings.disable_auto_https = self.defaults.disable_auto_https;
                 Arc::new(KeptCaddy { caddy, kept: Arc::clone(kept) })
             }
             _ => Arc::new(caddy),

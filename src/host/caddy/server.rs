@@ -11,11 +11,11 @@ use super::{encoded, slashed};
 use crate::host::proxy::{ProxyError, ProxySettings};
 use crate::limits;
 
-/// The routes of the agent's server; the rest of the configuration is not the agent's.
-const ROUTES: &str = "config/apps/http/servers/otturnaut/routes";
+/// The agent's server; the rest of the configuration is not the agent's.
+const SERVER: &str = "config/apps/http/servers/otturnaut";
 
-/// The agent's server in a configuration.
-const SERVER: &str = "/apps/http/servers/otturnaut";
+/// Its routes.
+const ROUTES: &str = "config/apps/http/servers/otturnaut/routes";
 
 /// The ports on which Caddy speaks plain HTTP and HTTPS where its configuration says nothing.
 const USUAL_PORTS: (u16, u16) = (80, 443);
@@ -23,6 +23,8 @@ const USUAL_PORTS: (u16, u16) = (80, 443);
 /// The routes as they were read.
 pub(super) struct Listed {
     pub(super) routes: Vec<Value>,
+    /// The rest of the server.
+    server: Value,
     tag: Option<String>,
 }
 
@@ -48,17 +50,18 @@ pub(super) struct Server<'a> {
 impl Server<'_> {
     /// Its routes; nothing where Caddy has no such server.
     pub(super) async fn list(&self) -> Result<Option<Listed>, ProxyError> {
-        let answer = self.http.get(&slashed(ROUTES)).await?;
+        let answer = self.http.get(&slashed(SERVER)).await?;
         if answer.is_missing() {
             return Ok(None);
         }
-        let Value::Array(routes) = answer.value()? else { return Ok(None) };
-        Ok(Some(Listed { routes, tag: answer.tag().map(str::to_owned) }))
+        let mut server = answer.value()?;
+        let Some(Value::Array(routes)) = server.get_mut("routes").map(Value::take) else { return Ok(None) };
+        Ok(Some(Listed { routes, server, tag: answer.tag().map(str::to_owned) }))
     }
 
-    /// Whether the routes are those that a tag names. They are not even taken apart for that.
+    /// Whether the server is the one that a tag names. It is not even taken apart for that.
     pub(super) async fn is_still(&self, tag: &str) -> Result<bool, ProxyError> {
-        let answer = self.http.get(&slashed(ROUTES)).await?;
+        let answer = self.http.get(&slashed(SERVER)).await?;
         Ok(answer.status == 200 && answer.tag() == Some(tag))
     }
 
@@ -102,7 +105,7 @@ impl Server<'_> {
     pub(super) async fn create(&self, route: &Value) -> Result<Answer, ProxyError> {
         let whole = self.http.get("config/").await?;
         let config = whole.value()?;
-        if let Some(server) = config.pointer(SERVER) {
+        if let Some(server) = config.pointer("/apps/http/servers/otturnaut") {
             // Somebody made it since it was looked for: it is looked at again.
             if server.get("routes").is_some_and(Value::is_array) {
                 return Ok(Answer::changed());
@@ -121,6 +124,20 @@ impl Server<'_> {
         }
         let (path, value) = within(&config, innermost, value);
         self.http.send(Method::POST, &path, (&value, whole.tag())).await
+    }
+
+    /// Whether the server lacks HTTPS that it is to have: it was made when that was not wanted.
+    pub(super) fn lacks_https(&self, listed: &Listed) -> bool {
+        let disabled = listed.server.pointer("/automatic_https/disable").and_then(Value::as_bool) == Some(true);
+        let listens = listed.server.get("listen").and_then(Value::as_array).is_some_and(|listen| listen.len() > 1);
+        !self.settings.disable_auto_https && (disabled || !listens)
+    }
+
+    /// Makes the server anew with all of its routes, where it lacks HTTPS.
+    pub(super) async fn add_https(&self, listed: &Listed) -> Result<Answer, ProxyError> {
+        let mut server = self.config(&Value::Null);
+        server["routes"] = listed.routes.clone().into();
+        self.change(Method::PATCH, SERVER, (&server, listed)).await
     }
 
     /// What the server is with its first route.

@@ -86,14 +86,18 @@ impl Kept {
     async fn record(&self, route: &Route) -> Result<(), ProxyError> {
         let recorded = route.clone();
         self.files(move |ledger| ledger.record(&recorded)).await?;
-        self.state().routes.insert(route.id.clone(), route.clone());
+        let mut state = self.state();
+        state.refused.remove(&route.id);
+        state.routes.insert(route.id.clone(), route.clone());
         Ok(())
     }
 
     async fn forget(&self, id: &str) -> Result<(), ProxyError> {
         let forgotten = id.to_owned();
         self.files(move |ledger| ledger.forget(&forgotten)).await?;
-        self.state().routes.remove(id);
+        let mut state = self.state();
+        state.refused.remove(id);
+        state.routes.remove(id);
         Ok(())
     }
 
@@ -243,12 +247,13 @@ impl KeptCaddy {
         }
     }
 
-    /// The routes, with the probe among them. Where it has to be put there first, the answer to that: if Caddy takes it, it is to
-    /// be looked again.
+    /// The routes, with the probe among them, of a server that is as it is to be. Where something has to be changed for that first,
+    /// the answer to the change: if Caddy takes it, it is to be looked again.
     async fn list(&self) -> Result<Result<Listed, Answer>, ProxyError> {
         let probe = self.kept.probe.config();
         let answer = match self.server().list().await? {
             None => self.server().create(probe).await?,
+            Some(listed) if self.server().lacks_https(&listed) => self.server().add_https(&listed).await?,
             Some(listed) => match listed.find(self.kept.probe.id()) {
                 Some((_, same)) if same == probe => return Ok(Ok(listed)),
                 Some(_) => self.server().put(&listed, probe).await?,

@@ -112,7 +112,7 @@ impl KeptCaddy {
                         "where the route leads is written anew"
                     );
                 }
-                Ok(())
+                if ledger.probed().is_none() { ledger.lead_probe() } else { Ok(()) }
             })
             .await
     }

@@ -19,8 +19,7 @@ pub(super) struct Probe {
 
 impl Probe {
     pub(super) fn new(ledger: &Ledger) -> std::io::Result<Self> {
-        // In the place of a port; another at each start, so that a copy of the files is seen to be one.
-        ledger.lead_probe(rand::random_range(1..=u16::MAX))?;
+        ledger.lead_probe()?;
         let seen = ledger.seen_probe();
         let id = format!("otturnaut-probe-{:08x}", crc32fast::hash(seen.as_bytes()));
         // Whoever says another's is not answered by it.
