@@ -396,3 +396,34 @@ async fn two_hundred_routes_are_put_back_in_one_change() {
         eprintln!("a look at them: {:?}", start.elapsed() / 20);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_routes_that_come_together_change_the_configuration_once_or_twice_and_a_bad_one_hurts_no_other() {
+    for version in [OLD, NEW] {
+        let caddy = Caddy::start(version, None);
+        let (proxy, port) = (caddy.proxy(), application());
+        proxy.put_route(&route("first", port)).await.unwrap();
+        let loads = || caddy.log().matches("load complete").count();
+        let before = loads();
+        let put = |id: String| {
+            let proxy = proxy.clone();
+            async move { proxy.put_route(&route(&id, port)).await }
+        };
+        let puts = futures::future::join_all((0..8).map(|n| put(format!("app{n}"))));
+        let bad = Route { domains: vec!["x.localhost".to_owned(); 2], ..route("bad", port) };
+        for put in puts.await {
+            put.unwrap();
+        }
+        for n in 0..8 {
+            assert_eq!(ask(&caddy, &format!("app{n}")), port.to_string());
+        }
+        assert!(loads() - before <= 2, "{} loads", loads() - before);
+        let puts = futures::future::join_all((8..12).map(|n| put(format!("app{n}"))));
+        let (puts, refused) = futures::future::join(puts, proxy.put_route(&bad)).await;
+        assert!(puts.iter().all(Result::is_ok) && refused.is_err(), "{puts:?} {refused:?}");
+        for n in 8..12 {
+            assert_eq!(ask(&caddy, &format!("app{n}")), port.to_string());
+        }
+        assert!(proxy.get_route("bad").await.is_err() && !caddy.dir().path.join("bad").exists());
+    }
+}

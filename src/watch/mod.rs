@@ -1,4 +1,4 @@
-//! Whether applications are well.
+//! Whether applications are well, and whether requests are led to them.
 
 mod exit;
 mod health;

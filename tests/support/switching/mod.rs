@@ -59,7 +59,12 @@ pub struct Report {
     /// Connections that drained applications had to cut.
     cut: usize,
     pub resident: u64,
+    /// What Caddy said of requests that it did not answer.
+    errors: Vec<String>,
 }
+
+/// Lines of Caddy's log that are shown.
+const ERRORS: usize = 5;
 
 impl Report {
     pub fn requests(&self) -> usize {
@@ -94,6 +99,7 @@ impl Report {
             self.cut,
             self.resident / 1024
         ));
+        lines.extend(self.errors.iter().map(|error| format!("    {error}")));
         lines.join("\n")
     }
 }
@@ -131,7 +137,12 @@ pub async fn run(plan: Plan) -> Report {
     clients.close();
     clients.wait().await;
     let cut = join_all(drains).await.into_iter().map(Result::unwrap).sum();
-    Report { tallies, changes, cut, resident: caddy.resident() }
+    Report { tallies, changes, cut, resident: caddy.resident(), errors: errors(&caddy) }
+}
+
+fn errors(caddy: &Caddy) -> Vec<String> {
+    let ours = |line: &&str| line.contains("http.log.error") || line.contains("aborting");
+    caddy.log().lines().filter(ours).take(ERRORS).map(str::to_owned).collect()
 }
 
 fn start_clients(

@@ -2,6 +2,7 @@
 
 mod restore;
 mod sight;
+mod together;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use self::sight::Probe;
+use self::together::Waiting;
 use super::form::Form;
 use super::http::Answer;
 use super::ledger::Ledger;
@@ -38,6 +40,8 @@ struct State {
     /// Names Caddy's routes when all was as it is to be.
     settled: Option<String>,
     looks: u32,
+    /// Routes that are about to be put, by any number.
+    waiting: BTreeMap<u64, Route>,
     /// Routes that Caddy did not take back, as they were.
     refused: BTreeMap<String, Value>,
 }
@@ -127,7 +131,9 @@ impl Proxy for KeptCaddy {
     }
 
     async fn put_route(&self, route: &Route) -> Result<(), ProxyError> {
+        let waiting = Waiting::new(&self.kept, route);
         let _turn = self.caddy.turn.lock().await;
+        drop(waiting);
         if self.is_full(&route.id) {
             let reason = format!("there are {} routes, and no more are kept", limits::ROUTES);
             return Err(ProxyError::Files { path: self.kept.ledger.dir().to_owned(), reason });
@@ -222,7 +228,7 @@ impl KeptCaddy {
         if first {
             self.kept.switch(route).await?;
         }
-        let answer = self.server().put(listed, &self.config(form, route)).await?;
+        let answer = self.put_together(listed, form, self.config(form, route)).await?;
         match answer.status {
             200 if !first => self.kept.switch(route).await?,
             200 | super::http::CHANGED => {}
