@@ -170,12 +170,14 @@ struct Scene {
     machine: Machine,
     /// The one that runs last.
     releases: Vec<String>,
+    /// Whether it may have been stopped meanwhile.
+    started_again: bool,
     slowest: Duration,
 }
 
 impl Scene {
     fn new() -> Self {
-        Self { machine: Machine::start(), releases: Vec::new(), slowest: Duration::ZERO }
+        Self { machine: Machine::start(), releases: Vec::new(), started_again: false, slowest: Duration::ZERO }
     }
 
     fn errand(&self, act: Act, moment: Option<usize>) -> Errand {
@@ -183,7 +185,8 @@ impl Scene {
     }
 
     /// The versions that may run when the errand has ended or broken off: the one before, and the one that is to be.
-    fn possible(&self, errand: &Errand) -> [Option<String>; 2] {
+    fn possible(&mut self, errand: &Errand) -> [Option<String>; 2] {
+        self.started_again = errand.act == Act::Recreate;
         let before = self.releases.last().cloned();
         let after = match errand.act {
             Act::First | Act::Redeploy | Act::Recreate => Some(errand.id.clone()),
@@ -252,12 +255,25 @@ impl Scene {
 
     /// The version that answers through Caddy, if one does.
     fn served(&self) -> Option<String> {
-        // Caddy has no server before the first route.
-        let answer = answer(self.machine.http(), &self.machine.domain(APP)).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
-        let id = body.trim();
-        (!id.is_empty()).then(|| id.to_owned())
+        let until = Instant::now() + Duration::from_secs(5);
+        loop {
+            let (head, body) = match answer(self.machine.http(), &self.machine.domain(APP)) {
+                Ok(answer) => {
+                    answer.split_once("\r\n\r\n").map(|(head, body)| (head.to_owned(), body.trim().to_owned()))
+                }
+                // Caddy has no server before the first route.
+                Err(_) if self.releases.is_empty() => return None,
+                Err(error) => Some((error.to_string(), String::new())),
+            }
+            .expect("an HTTP answer");
+            if head.starts_with("HTTP/1.1 200") {
+                return (!body.is_empty()).then_some(body);
+            }
+            // A change of Caddy's configuration a moment ago resets connections; what was started again begins to listen.
+            let passes = !head.starts_with("HTTP/1.1") || head.starts_with("HTTP/1.1 502") && self.started_again;
+            assert!(passes && Instant::now() < until, "{head}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// The ports of this machine's range that somebody listens on.
