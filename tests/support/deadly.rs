@@ -1,6 +1,8 @@
-//! A host whose process is killed at a call of its own choice: before the call has begun, or when it has its answer.
+//! A host whose process is killed at a call of its own choice: before the call has begun, while it is under way, or when it
+//! has its answer.
 
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,7 +17,10 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-/// When the process dies. Moment `2n` is before call `n`, moment `2n + 1` after it.
+/// How long a call is under way when it is torn: long enough for the other side to have begun with it.
+const UNDER_WAY: Duration = Duration::from_millis(5);
+
+/// When the process dies. Moment `3n` is before call `n`, moment `3n + 1` while it is under way, moment `3n + 2` after it.
 pub(crate) struct Death {
     moment: Option<usize>,
     next: AtomicUsize,
@@ -35,10 +40,17 @@ impl Death {
     }
 
     async fn around<T>(&self, call: &str, answer: impl Future<Output = T>) -> T {
-        let before = self.next.fetch_add(2, Ordering::Relaxed);
+        let before = self.next.fetch_add(3, Ordering::Relaxed);
         self.strike(before, ("before", call));
-        let answer = answer.await;
-        self.strike(before + 1, ("after", call));
+        let (during, mut answer) = (before + 1, pin!(answer));
+        let answer = if self.moment == Some(during) {
+            let early = tokio::time::timeout(UNDER_WAY, &mut answer).await;
+            self.strike(during, ("during", call));
+            early.expect("nobody survives")
+        } else {
+            answer.await
+        };
+        self.strike(before + 2, ("after", call));
         answer
     }
 
