@@ -251,6 +251,7 @@ impl Engine {
             health: options.health,
             image,
             rollback: kind == RunKind::Rollback,
+            torn: false,
             progress: Reporter::new(&deployment.app_id, Some(&deployment.id), progress).shown_at(place),
             cancel,
             deployment,

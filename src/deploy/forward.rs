@@ -71,6 +71,7 @@ async fn release_ports(run: &mut Run, ports: &[u16]) {
 
 async fn keep_release(run: &mut Run, image_id: String) {
     if !run.notes.saved
+        && !run.torn
         && let Err(error) = save_again(run).await
     {
         run.left(format!("the configuration of release {}: {error}", run.deployment.id));
@@ -80,7 +81,8 @@ async fn keep_release(run: &mut Run, image_id: String) {
     run.journal.note(&Record::Released(Box::new(release)));
 }
 
-/// A deployment that was a release already was not saved before its start.
+/// A deployment that was a release already was not saved before its start. After a death the document of then stays, since
+/// an environment that nobody knows any more must not take its place.
 async fn save_again(run: &Run) -> io::Result<()> {
     let document = releases::document(&run.deployment.app_id, &run.deployment.id);
     run.host().storage.put(&document, Manifest::write(&run.deployment, &run.health)).await

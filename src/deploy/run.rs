@@ -25,6 +25,8 @@ pub(super) struct Run {
     pub(super) image: Option<String>,
     /// Whether it puts an earlier release in place of the one that runs.
     pub(super) rollback: bool,
+    /// Whether it goes on after a death: its environment is not known any more, only its document may have it.
+    pub(super) torn: bool,
     pub(super) progress: Reporter<DeployStep>,
     pub(super) cancel: Cancel,
     pub(super) notes: Notes,

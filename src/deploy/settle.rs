@@ -68,6 +68,7 @@ fn run(engine: &Arc<Inner>, id: RunId, (deployment, open): (&Deployment, &OpenRu
         health: HealthPolicy::default(),
         image: None,
         rollback: matches!(open.work, Work::Deploy { rollback: true, .. }),
+        torn: true,
         progress: Reporter::new(&deployment.app_id, Some(&deployment.id), None),
         cancel: Cancel::child_of(&engine.cancelled),
         deployment,

@@ -64,15 +64,36 @@ impl DataStorage {
     fn open(&self) -> io::Result<Vec<u8>> {
         make_dir(&self.dir)?;
         let mut open = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = match open.take() {
-            Some(journal) => journal.lock,
-            None => Arc::new(lock(&self.dir.join("lock"))?),
+        let lock = if let Some(journal) = open.take() {
+            journal.lock
+        } else {
+            let lock = Arc::new(lock(&self.dir.join("lock"))?);
+            if let Err(error) = self.clear_torn() {
+                tracing::warn!(%error, "what a death left half written could not be removed");
+            }
+            lock
         };
         let mut file = private(&self.journal_path(), false)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         *open = Some(Journal { file, length: bytes.len() as u64, lock });
         Ok(bytes)
+    }
+
+    /// Removes what a death left of files that were being written: the last agent's, since nobody writes before the lock
+    /// is held.
+    fn clear_torn(&self) -> io::Result<()> {
+        let folders = entries(&self.releases())?.into_iter().map(|folder| self.releases().join(folder));
+        for folder in folders.chain([self.dir.clone()]) {
+            for name in entries(&folder)?.iter().filter(|name| is_fresh(name)) {
+                gone_is_fine(std::fs::remove_file(folder.join(name)))?;
+            }
+            if folder != self.dir {
+                // It stays where it is not empty.
+                std::fs::remove_dir(folder).unwrap_or_default();
+            }
+        }
+        Ok(())
     }
 
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
@@ -211,10 +232,20 @@ fn make_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(path)
 }
 
+/// The name of a file that is being written.
+fn fresh_name() -> String {
+    format!(".{:016x}", rand::random::<u64>())
+}
+
+fn is_fresh(name: &str) -> bool {
+    let digits = name.strip_prefix('.').filter(|digits| digits.len() == 16);
+    digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
+
 /// Writes a file so that readers see the old content or the new one, also after a crash.
 fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    let fresh = directory.join(format!(".{:016x}", rand::random::<u64>()));
+    let fresh = directory.join(fresh_name());
     let written = private(&fresh, true).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
@@ -279,6 +310,26 @@ mod tests {
         assert_eq!(second.open_journal().await.unwrap_err().kind(), ErrorKind::WouldBlock);
         drop(first);
         second.open_journal().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_death_left_half_written_goes_with_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = DataStorage::new(dir.path());
+        let [one, two] = [document("shop", "..1"), document("blog", "2")];
+        for document in [&one, &two] {
+            storage.put(document, b"whole".to_vec()).await.unwrap();
+        }
+        let torn =
+            ["", "releases/shop/", "releases/blog/"].map(|place| dir.path().join(format!("{place}{}", fresh_name())));
+        for file in &torn {
+            std::fs::write(file, "ha").unwrap();
+        }
+        std::fs::remove_file(dir.path().join("releases/blog/2.json")).unwrap();
+        storage.open_journal().await.unwrap();
+        assert!(torn.iter().all(|file| !file.exists()));
+        assert_eq!(storage.documents().await.unwrap(), [one]);
+        assert!(!dir.path().join("releases/blog").exists());
     }
 
     #[tokio::test]
