@@ -14,6 +14,7 @@ mod deadly;
 #[path = "support/deploying.rs"]
 mod deploying;
 
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -255,7 +256,13 @@ impl Scene {
         assert_eq!(self.machine.kept_images(), images.collect::<Vec<_>>(), "{at}");
         let documents = kept.iter().map(|id| format!("releases/{app_id}/{id}.json"));
         let files = ["journal".to_owned(), "lock".to_owned()].into_iter().chain(documents);
-        assert_eq!(files_of(&place.data_dir), files.collect::<Vec<_>>(), "{at}");
+        let (routes, others): (Vec<_>, Vec<_>) =
+            files_of(&place.data_dir).into_iter().partition(|file| file.starts_with("routes/"));
+        assert_eq!(others, files.collect::<Vec<_>>(), "{at}");
+        let routed: BTreeSet<&str> = routes.iter().filter_map(|file| file.split('/').nth(1)).collect();
+        let route = runs.iter().map(|_| format!("{app_id}-route"));
+        let routed = routed.into_iter().filter(|name| *name != ".probe").map(str::to_owned);
+        assert_eq!(routed.collect::<Vec<_>>(), route.collect::<Vec<_>>(), "{at}: {routes:?}");
         runs
     }
 

@@ -112,7 +112,6 @@ deadly! { Runtime:
     image(name: &str) -> Result<Image, RuntimeError>;
     tag_image(image: &str, repository: &str, tag: &str) -> Result<(), RuntimeError>;
     remove_image(name: &str) -> Result<(), RuntimeError>;
-    image_tags(repository: &str) -> Result<Vec<String>, RuntimeError>;
     load_image(archive: &std::path::Path) -> Result<String, RuntimeError>;
     build_image(build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError>;
     pull_image(image: &str) -> Result<(), RuntimeError>;

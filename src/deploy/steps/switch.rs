@@ -99,7 +99,8 @@ async fn put_back(run: &Run, before: Option<&Route>) -> Result<(), ProxyError> {
     };
     match before {
         Some(before) if mine => proxy.put_route(before).await,
-        None if mine => remove(&*proxy, &id).await,
+        // Or it is not there yet, and what it needs may be.
+        None if mine || now.is_none() => remove(&*proxy, &id).await,
         _ => Ok(()),
     }
 }
