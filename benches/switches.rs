@@ -3,7 +3,11 @@
 //!
 //! The same code as in `tests/switch.rs`, with larger numbers. `script/bench switches` runs it.
 
-#![allow(clippy::print_stdout, reason = "the tables are what it is for")]
+#![allow(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "the tables are what it is for; it ends where it cannot go on"
+)]
 
 #[path = "../tests/support/caddy.rs"]
 mod caddy;

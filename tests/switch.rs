@@ -1,6 +1,7 @@
 //! Switches of a route on real Caddys, under all kinds of clients at once: nothing may fail.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test ends there")]
+#![allow(clippy::print_stderr, reason = "the counts are shown")]
 
 #[path = "support/caddy.rs"]
 mod caddy;

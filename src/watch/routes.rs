@@ -29,11 +29,10 @@ fn told(outcome: Result<(), ProxyError>, before: Option<ProxyError>) -> Option<P
             None
         }
         (Err(error), None) => {
-            match error {
-                ProxyError::Unavailable { .. } => {
-                    tracing::warn!("{error}: start Caddy, or set CADDY_ADMIN_URL to its admin API")
-                }
-                _ => tracing::warn!("Caddy's routes are not looked after: {error}"),
+            if matches!(error, ProxyError::Unavailable { .. }) {
+                tracing::warn!("{error}: start Caddy, or set CADDY_ADMIN_URL to its admin API");
+            } else {
+                tracing::warn!("Caddy's routes are not looked after: {error}");
             }
             Some(error)
         }

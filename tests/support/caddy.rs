@@ -1,7 +1,14 @@
 //! A Caddy of a test.
 
 #![allow(unreachable_pub, dead_code, missing_docs, reason = "each test file uses its part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test ends there")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test ends there"
+)]
 
 use std::net::TcpStream;
 use std::path::PathBuf;

@@ -3,7 +3,7 @@
 //! A change of the configuration makes Caddy load all of it anew, which resets connections and closes websockets. So it says
 //! where the address lies instead of the address, and Caddy reads it for each request: a switch is a file that is put in place.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::ledger::{ADDRESS, UPSTREAM};
 use crate::host::proxy::Route;
@@ -23,23 +23,26 @@ impl Form {
     /// The route in this form, its files at `place`, as Caddy sees them. Where there are certificates it is one for HTTPS alone:
     /// Caddy's own redirects, which come behind all routes, answer the rest.
     pub(super) fn config(self, route: &Route, (place, https): (&str, bool)) -> Value {
-        let mut requests = json!({ "host": route.domains });
+        let mut requests = Map::from_iter([("host".to_owned(), json!(route.domains))]);
         if https {
-            requests["protocol"] = "https".into();
+            requests.insert("protocol".to_owned(), "https".into());
         }
         if self == Self::Name {
-            requests["file"] = newest(place);
+            requests.insert("file".to_owned(), newest(place));
         }
         let dial = match self {
             Self::Plain => format!("127.0.0.1:{}", route.upstream_port),
             Self::Name => format!("tcp{NEWEST}"),
             Self::Content => content(place),
         };
-        let mut proxy =
-            json!({ "handler": "reverse_proxy", "upstreams": [{ "dial": dial }], "transport": transport() });
+        let mut proxy = Map::from_iter([
+            ("handler".to_owned(), "reverse_proxy".into()),
+            ("upstreams".to_owned(), json!([{ "dial": dial }])),
+            ("transport".to_owned(), transport()),
+        ]);
         if self == Self::Content {
             // Not known before 2.7: those close all websockets at each change of the configuration.
-            proxy["stream_close_delay"] = STREAMS.into();
+            proxy.insert("stream_close_delay".to_owned(), STREAMS.into());
         }
         json!({ "@id": route.id, "match": [requests], "handle": [proxy] })
     }

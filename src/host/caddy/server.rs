@@ -112,17 +112,17 @@ impl Server<'_> {
             }
             return self.http.send(Method::POST, &slashed(ROUTES), (&json!([route]), whole.tag())).await;
         }
-        let (mut value, mut innermost) = (self.config(route), "/apps/http/servers");
-        if self.wants_ports(&config) {
-            let (mut http, own) = (json!({}), json!({ "otturnaut": value }));
-            if let Some(there) = config.pointer("/apps/http").filter(|http| http.is_object()) {
-                http.clone_from(there);
-            }
-            (http["http_port"], http["https_port"]) = (self.settings.http_port.into(), self.settings.https_port.into());
-            http["servers"] = own;
-            (value, innermost) = (http, "/apps");
-        }
-        let (path, value) = within(&config, innermost, value);
+        let server = self.config(std::slice::from_ref(route));
+        let (path, value) = if self.wants_ports(&config) {
+            let there = config.pointer("/apps/http").and_then(Value::as_object);
+            let mut http = there.cloned().unwrap_or_default();
+            http.insert("http_port".to_owned(), self.settings.http_port.into());
+            http.insert("https_port".to_owned(), self.settings.https_port.into());
+            http.insert("servers".to_owned(), json!({ "otturnaut": server }));
+            within(&config, "/apps", http.into())
+        } else {
+            within(&config, "/apps/http/servers", server)
+        };
         self.http.send(Method::POST, &path, (&value, whole.tag())).await
     }
 
@@ -135,15 +135,12 @@ impl Server<'_> {
 
     /// Makes the server anew with all of its routes, where it lacks HTTPS.
     pub(super) async fn add_https(&self, listed: &Listed) -> Result<Answer, ProxyError> {
-        let mut server = self.config(&Value::Null);
-        server["routes"] = listed.routes.clone().into();
-        self.change(Method::PATCH, SERVER, (&server, listed)).await
+        self.change(Method::PATCH, SERVER, (&self.config(&listed.routes), listed)).await
     }
 
-    /// What the server is with its first route.
-    fn config(&self, route: &Value) -> Value {
+    /// What the server is with these routes.
+    fn config(&self, routes: &[Value]) -> Value {
         let http = format!(":{}", self.settings.http_port);
-        let routes = json!([route]);
         if self.settings.disable_auto_https {
             return json!({ "listen": [http], "routes": routes, "automatic_https": { "disable": true } });
         }

@@ -35,8 +35,8 @@ struct State {
     routes: BTreeMap<String, Route>,
     /// The best form that Caddy was seen to take.
     best: Option<Form>,
-    /// Whether that was told, and as what.
-    told: Option<Option<Form>>,
+    /// Whether that was told.
+    told: bool,
     /// Names Caddy's routes when all was as it is to be.
     settled: Option<String>,
     looks: u32,

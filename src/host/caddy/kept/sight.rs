@@ -43,12 +43,13 @@ impl KeptCaddy {
     pub(super) async fn look_again(&self) -> Option<Form> {
         let seen = self.ask().await;
         let mut state = self.kept.state();
-        state.best = seen.or(state.best);
-        let best = state.best;
-        if state.told.replace(best) != Some(best) {
-            self.tell(best);
+        let before = state.best;
+        state.best = seen.or(before);
+        if !state.told || state.best != before {
+            state.told = true;
+            self.tell(state.best);
         }
-        best
+        state.best
     }
 
     async fn ask(&self) -> Option<Form> {
