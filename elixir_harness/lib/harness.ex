@@ -42,6 +42,12 @@ defmodule Harness do
   @doc "Removes what is left of an application, past the agent."
   def clean(app_id, engine \\ Engine.docker()) do
     for container <- Engine.containers(engine, app_id), do: Engine.remove(engine, container["Id"])
+
+    # The names by which releases keep their images.
+    for name <- Engine.image_names(engine, "otturnaut-release"),
+        String.starts_with?(name, "otturnaut-release:#{app_id}-"),
+        do: Engine.remove_image(engine, name)
+
     :ok
   end
 

@@ -45,6 +45,27 @@ defmodule Harness.Engine do
   def exists?(engine, name), do: match?({:ok, 200, _}, Http.get(where(engine), "/containers/#{name}/json"))
   def image?(engine, name), do: match?({:ok, 200, _}, Http.get(where(engine), "/images/#{name}/json"))
 
+  @doc "All names of images of a repository."
+  def image_names(engine, repository) do
+    filters = Json.encode(%{reference: [repository]})
+    {:ok, 200, body} = Http.get(where(engine), "/images/json?filters=#{URI.encode_www_form(filters)}")
+    for %{"RepoTags" => names} when is_list(names) <- Json.decode(body), name <- names, do: name
+  end
+
+  @doc "What happened to an application's containers since a time (seconds): `{action, deployment id, nanoseconds}`."
+  def events(engine, app_id, since) do
+    filters = Json.encode(%{type: ["container"], label: ["otturnaut.app_id=#{app_id}"]})
+    until = System.os_time(:second) + 1
+    path = "/events?since=#{since}&until=#{until}&filters=#{URI.encode_www_form(filters)}"
+    {:ok, 200, body} = Http.get(where(engine), path)
+
+    for %{"Action" => action, "Actor" => actor, "timeNano" => at} <- Json.decode_lines(body),
+        do: {action, actor["Attributes"]["otturnaut.deployment_id"], at}
+  end
+
+  def volume?(engine, name), do: match?({:ok, 200, _}, Http.get(where(engine), "/volumes/#{name}"))
+  def remove_volume(engine, name), do: Http.request("DELETE", where(engine), "/volumes/#{name}?force=true")
+
   @doc "Creates and starts a container beside the agent; answers its id."
   def run!(engine, name, config) do
     {:ok, 201, body} =

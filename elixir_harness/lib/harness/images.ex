@@ -3,13 +3,14 @@ defmodule Harness.Images do
   Images that need no registry: `FROM scratch`, a static busybox, a script.
 
   The web application shows `PAGE`; `DELAY` (seconds) it sleeps before it listens, `EXIT_AFTER` it lives, `IGNORE_TERM`
-  makes it deaf to SIGTERM, `SILENT` lets it never listen.
+  makes it deaf to SIGTERM, `SILENT` lets it never listen. With arguments it is that command instead.
   """
 
   alias Harness.Engine
 
   @script """
   #!/bin/busybox sh
+  [ "$#" -gt 0 ] && exec "$@"
   [ -n "$IGNORE_TERM" ] && trap '' TERM || trap 'exit 0' TERM
   echo "starting $PAGE"
   if [ -n "$EXIT_AFTER" ]; then /bin/busybox sleep "$EXIT_AFTER" & wait; exit 1; fi
@@ -36,6 +37,14 @@ defmodule Harness.Images do
     tag = "otturnaut-harness-web:#{:erlang.phash2({@script, @dockerfile})}"
     unless Engine.image?(engine, tag), do: in_context(&Engine.build!(engine, &1, tag))
     tag
+  end
+
+  @doc "The web application in an image of this name that shares no content's id with any other."
+  def own!(tag, engine \\ Engine.docker()) do
+    in_context(fn dir ->
+      File.write!(Path.join(dir, "www/image"), tag)
+      Engine.build!(engine, dir, tag)
+    end)
   end
 
   @doc "Calls `use` with a directory that holds the web application's build context."

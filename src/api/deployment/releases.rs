@@ -1,11 +1,13 @@
 //! Releases: `releases`, `rollback`, `prune`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{execute, progress, structure};
 use crate::api::args::{arg, error, opts};
 use crate::api::{Api, errors, runtime};
 use crate::deploy::{Deployment, Item, ItemKind, Release, RollbackError, Status};
+use crate::limits;
 use crate::node::{CallResult, Context, Module};
 use crate::term::elixir::date_time;
 use crate::term::read::Reader;
@@ -82,7 +84,7 @@ fn reason(refused: &RollbackError) -> Term {
 fn whole(deployment: &Deployment) -> Term {
     let env = deployment.env.iter().map(|(name, value)| (binary(name.as_str()), binary(value.expose().as_str())));
     let opts = deployment.runtime.socket.iter().map(|socket| ("socket", binary(socket.display().to_string())));
-    structure::with([
+    let known = [
         ("id", binary(deployment.id.as_str())),
         ("app_id", binary(deployment.app_id.as_str())),
         ("image", binary(deployment.image.as_str())),
@@ -91,7 +93,24 @@ fn whole(deployment: &Deployment) -> Term {
         ("domains", list(deployment.domains.iter().map(|domain| binary(domain.as_str())))),
         ("runtime", atom(runtime::module_name(deployment.runtime.kind))),
         ("runtime_opts", keyword(opts)),
-    ])
+    ];
+    structure::with(known.into_iter().chain(given(deployment)))
+}
+
+/// Of the keys that are there only if they are given, those that are not what they are without: whoever deploys the struct
+/// again gets the same version.
+fn given(deployment: &Deployment) -> impl Iterator<Item = (&'static str, Term)> {
+    let texts = |texts: &[String]| list(texts.iter().map(|text| binary(text.as_str())));
+    let time = |time: &Duration| Term::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    let Deployment { volumes, release_command, keep_releases, drain_timeout, stop_timeout, .. } = deployment;
+    let keys = [
+        (!volumes.is_empty()).then(|| ("volumes", texts(volumes))),
+        (!release_command.is_empty()).then(|| ("release_command", texts(release_command))),
+        (*keep_releases != limits::KEPT_RELEASES).then(|| ("keep_releases", Term::from(*keep_releases))),
+        (*drain_timeout != limits::DRAIN).then(|| ("drain_timeout", time(drain_timeout))),
+        (*stop_timeout != limits::STOP_GRACE).then(|| ("stop_timeout", time(stop_timeout))),
+    ];
+    keys.into_iter().flatten()
 }
 
 fn item(item: &Item) -> Term {
