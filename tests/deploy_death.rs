@@ -259,10 +259,10 @@ impl Scene {
         let (routes, others): (Vec<_>, Vec<_>) =
             files_of(&place.data_dir).into_iter().partition(|file| file.starts_with("routes/"));
         assert_eq!(others, files.collect::<Vec<_>>(), "{at}");
-        let routed: BTreeSet<&str> = routes.iter().filter_map(|file| file.split('/').nth(1)).collect();
+        let places: BTreeSet<&str> = routes.iter().filter_map(|file| file.split('/').nth(1)).collect();
         let route = runs.iter().map(|_| format!("{app_id}-route"));
-        let routed = routed.into_iter().filter(|name| *name != ".probe").map(str::to_owned);
-        assert_eq!(routed.collect::<Vec<_>>(), route.collect::<Vec<_>>(), "{at}: {routes:?}");
+        let there = places.into_iter().filter(|name| *name != ".probe").map(str::to_owned);
+        assert_eq!(there.collect::<Vec<_>>(), route.collect::<Vec<_>>(), "{at}: {routes:?}");
         runs
     }
 

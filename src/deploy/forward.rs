@@ -2,6 +2,8 @@
 
 use std::io;
 
+use futures::TryFutureExt;
+
 use super::garbage;
 use super::journal::Record;
 use super::progress::DeployStep;
@@ -50,12 +52,13 @@ fn keep_state(run: &mut Run) {
 async fn keep_image(host: &Host, deployment: &Deployment) -> String {
     let runtime = host.runtimes.runtime(&deployment.runtime);
     let container = deployment.container_id.as_deref().unwrap_or_default();
-    let kept = async {
+    let keep = || async {
         let image = runtime.inspect(container).await?.image_id;
         runtime.tag_image(&image, REPOSITORY, &Release::tag(&deployment.app_id, &deployment.id)).await?;
         Ok::<_, RuntimeError>(image)
     };
-    kept.await.unwrap_or_else(|error| {
+    // A second time, since nobody would notice before the image is gone.
+    keep().or_else(|_| keep()).await.unwrap_or_else(|error| {
         tracing::warn!(app_id = deployment.app_id, deployment_id = deployment.id, %error, "the image is not kept by name");
         String::new()
     })

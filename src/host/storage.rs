@@ -323,7 +323,7 @@ mod tests {
         let torn =
             ["", "releases/shop/", "releases/blog/"].map(|place| dir.path().join(format!("{place}{}", fresh_name())));
         for file in &torn {
-            std::fs::write(file, "ha").unwrap();
+            File::create(file).unwrap().write_all(b"ha").unwrap();
         }
         std::fs::remove_file(dir.path().join("releases/blog/2.json")).unwrap();
         storage.open_journal().await.unwrap();

@@ -76,6 +76,8 @@ pub(super) struct Inside {
     /// Moments before and after operations so far, and the one at which the agent dies.
     moments: usize,
     dies_at: Option<usize>,
+    /// The operation that fails once, counted like the moments.
+    fails_at: Option<(usize, Fault)>,
 }
 
 /// The machine as one agent has it. Clones share it.
@@ -137,6 +139,17 @@ impl Machine {
     pub(super) fn dies_at(&self, moment: usize) {
         let mut inside = self.inside();
         inside.dies_at = Some(inside.moments + moment);
+    }
+
+    /// Operation number `at` from now fails once.
+    pub(super) fn fails_at(&self, at: usize, fault: Fault) {
+        let mut inside = self.inside();
+        inside.fails_at = Some((inside.log.len() + at, fault));
+    }
+
+    /// Whether that operation came.
+    pub(super) fn has_failed(&self) -> bool {
+        self.inside().fails_at.is_none()
     }
 
     /// Waits for its death.
@@ -204,11 +217,16 @@ impl Machine {
         effect: impl FnOnce(&mut Inside) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         self.moment().await;
-        self.inside().log.push(format!("{operation} {what}").trim_end().to_owned());
+        let once = {
+            let mut inside = self.inside();
+            let now = inside.log.len();
+            inside.log.push(format!("{operation} {what}").trim_end().to_owned());
+            inside.fails_at.take_if(|(at, _)| *at == now).map(|(_, fault)| fault)
+        };
         tokio::time::sleep(Duration::from_millis(2)).await;
         let outcome = {
             let mut inside = self.inside();
-            match inside.faults.get(operation).copied() {
+            match once.or(inside.faults.get(operation).copied()) {
                 None => effect(&mut inside),
                 Some(Fault::AnswerLost) => effect(&mut inside).and(Err(Fault::AnswerLost)),
                 Some(fault) => Err(fault),

@@ -168,6 +168,35 @@ async fn an_agent_that_dies_again_while_it_recovers_leaves_the_same() {
     }
 }
 
+/// One operation fails, each in turn: refused, out of reach, or done with its answer lost.
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_fails_leaves_the_old_version_or_the_new_one_and_nothing_else() {
+    let faults = [Fault::Refused(500, "no space left on device"), Fault::Down, Fault::AnswerLost];
+    // An undeploy tells what it could not take away, and is asked for again.
+    let deploys = ALL.into_iter().filter(|torn| *torn != Torn::Undeploy);
+    for (torn, fault) in deploys.flat_map(|torn| faults.map(|fault| (torn, fault))) {
+        let mut failed = 0;
+        for operation in 0.. {
+            let (machine, engine) = prepared(torn).await;
+            machine.fails_at(operation, fault);
+            torn.begin(&engine).await;
+            if !machine.has_failed() {
+                break;
+            }
+            failed += 1;
+            // What could not be undone is tried again.
+            tokio::time::sleep(limits::STUCK_PAUSES.1).await;
+            let at = format!("{torn:?} with {fault:?} at operation {operation}: {:?}", machine.log());
+            assert_eq!(engine.list(), [], "{at}: nothing is left to do");
+            machine.app(App::Answers(200, Duration::ZERO));
+            engine.recover().await;
+            engine.shutdown(Duration::from_secs(1)).await;
+            next_agent(&machine, torn, &at).await;
+        }
+        assert!(failed > 5, "{torn:?} has only {failed} operations");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_journal_whose_last_write_is_torn_loses_nothing_that_runs() {
     for torn in [Torn::Redeploy, Torn::Recreate, Torn::Failing] {

@@ -336,3 +336,20 @@ async fn a_plan_tells_what_a_deploy_would_do_and_touches_nothing() {
     assert_eq!(((machine.seen(), ids(&engine)), engine.list()), (before, vec![]));
     assert!(!machine.log().iter().any(|l| l.starts_with("pull")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_does_not_grow_with_what_has_ended() {
+    let (machine, engine, ..) = deployed(2, 5).await;
+    let mut longest = 0;
+    for n in 3..400 {
+        run(&engine, Deployment { keep_releases: 2, ..deployment("shop", &n.to_string()) }).await.unwrap();
+        longest = longest.max(machine.inside().journal.len());
+    }
+    assert!(longest > limits::JOURNAL_BYTES / 2, "it was never written anew: {longest}");
+    assert!(longest < limits::JOURNAL_BYTES + 64 * 1024, "{longest}");
+    engine.shutdown(Duration::from_secs(1)).await;
+    let next = machine.next_agent();
+    let (engine, ..) = next.engine();
+    engine.recover().await;
+    assert_eq!((ids(&engine), engine.list()), (vec!["398".to_owned(), "399".to_owned()], vec![]));
+}
