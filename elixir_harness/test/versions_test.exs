@@ -134,6 +134,15 @@ defmodule VersionsTest do
       assert_nothing_left(context, app)
     end
 
+    test "a line of text is one for the image's shell", %{node: node, app: app} = context do
+      # There is none in this one.
+      assert {:error, {:release_command_failed, 127, output}, _} =
+               deploy(node, app, %{release_command: "migrate"})
+
+      assert output =~ "/bin/sh"
+      assert_nothing_left(context, app)
+    end
+
     test "that takes its time can be cancelled", %{node: node, app: app} = context do
       d = deployment(node, app, %{release_command: ["/bin/busybox", "sleep", "100"]})
       me = self()
@@ -225,7 +234,7 @@ defmodule VersionsTest do
       {:runtime_opts, [socket: 1], "deployment.runtime_opts[:socket]"},
       {:volumes, "data:/data", "deployment.volumes"},
       {:volumes, [:data], "deployment.volumes"},
-      {:release_command, "migrate", "deployment.release_command"},
+      {:release_command, :migrate, "deployment.release_command"},
       {:release_command, [1], "deployment.release_command"},
       {:keep_releases, 0, "deployment.keep_releases"},
       {:keep_releases, "all", "deployment.keep_releases"},
