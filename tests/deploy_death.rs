@@ -92,7 +92,7 @@ impl Errand {
             Act::Failing => {
                 deployment.env.insert("DELAY".to_owned(), Secret::new("60".to_owned()));
                 let mut impatient = ExecuteOptions::default();
-                impatient.health.deadline = Duration::from_millis(500);
+                impatient.health.deadline = Duration::from_millis(50);
                 engine.execute(deployment, impatient, None).await.unwrap_err();
             }
             // There may be no release before.
@@ -239,8 +239,11 @@ impl Scene {
         // The engine goes on with what the one that died asked it for: it ends a removal by itself, and what it makes late
         // the agent takes away.
         let is_late = |container: &String| [" removing ", " created "].iter().any(|state| container.contains(state));
-        wait_for("the end of what comes late", || !listed().iter().any(is_late));
-        let containers = listed();
+        let mut containers = Vec::new();
+        wait_for("the end of what comes late", || {
+            containers = listed();
+            !containers.iter().any(is_late)
+        });
         let runs = self.served();
         let ports = self.listened();
         let wanted = runs
@@ -357,7 +360,7 @@ async fn dies_at_moments(act: Act, step: usize) {
         }
     }
     eprintln!("{act:?}: {deaths} deaths, the slowest recovery took {:?}", scene.slowest);
-    assert!(deaths * step > 30, "{act:?} has only {deaths} moments");
+    assert!(deaths * step > 20, "{act:?} has only {deaths} moments");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -172,12 +172,14 @@ impl Runtime for Machine {
     }
 
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {
+        let mut pause = Duration::from_millis(1);
         loop {
             let container = self.inside().find(name).ok_or_else(|| engine_error(GONE))?;
             if let Some(code) = container.exit_code {
                 return self.act(("wait", name), |_| Ok(code)).await.map_err(engine_error);
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
 
