@@ -277,6 +277,13 @@ pub const UNDO: Duration = Duration::from_secs(15);
 /// First and longest pause before an engine that did not answer at the start is asked again.
 pub const RECOVERY_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
+/// Pauses between the looks for containers that an engine makes for an agent that died: some 0.1 s late where it was
+/// measured, more on a slow disk.
+pub const LATE_LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(9)];
+
+/// How long after its grace a stop may take effect that a dead agent asked for.
+pub const LATE_STOP: Duration = Duration::from_secs(10);
+
 // ---- builds ---------------------------------------------------------------------------------------------------------
 
 /// Time for one git command: a large history over a slow line.

@@ -9,12 +9,14 @@
 //!        --> stuck                           undos that failed, tried again
 //!        --> undeploy
 //!        --> recover --> settle              after a start: torn runs are ended or undone
+//!                           --> aftermath        what the engine still does for the one that died
 //!                    --> found               the state is rebuilt
 //!        --> plan                            what a deploy would do
 //! ```
 //!
 //! A run is a task of its own on the engine's tracker. Its caller's future only waits for it, and cancels it when dropped.
 
+mod aftermath;
 mod cancel;
 mod deployment;
 mod difference;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::aftermath;
 use super::cancel::Cancel;
 use super::execution::Inner;
 use super::forward;
@@ -91,6 +92,9 @@ async fn decide(run: &Run, open: &OpenRun) -> Result<bool, ProxyError> {
 
 /// Whether requests go to its version. Between its last record and its death it may have switched.
 async fn was_switched(run: &Run, open: &OpenRun) -> Result<bool, ProxyError> {
+    if open.undone {
+        return Ok(false);
+    }
     if open.switched || !open.stuck.is_empty() {
         return Ok(open.switched);
     }
@@ -113,7 +117,14 @@ async fn undo(engine: &Arc<Inner>, mut run: Run, open: &OpenRun) {
     let Some(last) = &open.step else {
         return engine.journal.settle(&Record::Ended { run: run.id });
     };
+    if open.undone {
+        aftermath::look(&run).await;
+    }
     let begun = saga::begun(steps::of(run.deployment.strategy), last);
     let stuck: Vec<Stuck> = saga::undo(begun, &mut run).await;
-    engine.give_up(run, &stuck);
+    if stuck.is_empty() && aftermath::is_due(open) {
+        aftermath::wait(engine, run);
+    } else {
+        engine.give_up(run, &stuck);
+    }
 }

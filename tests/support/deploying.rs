@@ -240,7 +240,7 @@ pub fn answer(address: SocketAddr, host: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-pub fn wait_for(what: &str, condition: impl Fn() -> bool) {
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
         assert!(Instant::now() < deadline, "{what} did not come");

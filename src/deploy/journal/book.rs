@@ -29,6 +29,8 @@ pub(in crate::deploy) struct OpenRun {
     pub(in crate::deploy) notes: Notes,
     /// Whether requests go to its version.
     pub(in crate::deploy) switched: bool,
+    /// Whether it is undone, and open for what comes late alone.
+    pub(in crate::deploy) undone: bool,
     /// The steps that could not be undone, each with its reason.
     pub(in crate::deploy) stuck: Vec<(String, String)>,
 }
@@ -41,7 +43,7 @@ impl Book {
                 self.last_run = self.last_run.max(*run);
                 let work = work.clone();
                 let (step, notes, stuck) = (None, Notes::default(), Vec::new());
-                self.open.insert(*run, OpenRun { work, step, notes, switched: false, stuck });
+                self.open.insert(*run, OpenRun { work, step, notes, switched: false, undone: false, stuck });
             }
             Record::Step { run, step, notes } => self.change(*run, |open| {
                 open.step = Some(step.clone());
@@ -52,6 +54,10 @@ impl Book {
                 open.notes = Notes::clone(notes);
             }),
             Record::Stuck { run, steps } => self.change(*run, |open| open.stuck.clone_from(steps)),
+            Record::Undone { run, notes } => self.change(*run, |open| {
+                (open.undone, open.stuck) = (true, Vec::new());
+                open.notes = Notes::clone(notes);
+            }),
             Record::Ended { run } => drop(self.open.remove(run)),
             Record::Released(release) => self.release(release),
             Record::Dropped { app_id, deployment_id } => self.drop_release(app_id, deployment_id),
@@ -74,6 +80,9 @@ impl Book {
             }
             if open.switched {
                 records.push(Record::Switched { run, notes: notes() });
+            }
+            if open.undone {
+                records.push(Record::Undone { run, notes: notes() });
             }
             if !open.stuck.is_empty() {
                 records.push(Record::Stuck { run, steps: open.stuck.clone() });

@@ -76,6 +76,13 @@ pub(in crate::deploy) enum Record {
         /// Step and reason of each, the last step first.
         steps: Vec<(String, String)>,
     },
+    /// It is undone after a death; the engine may still do what the dead agent asked it for.
+    Undone {
+        /// The run.
+        run: RunId,
+        /// What the undo left of them.
+        notes: Box<Notes>,
+    },
     /// It is over, and nothing of it is left to do.
     Ended {
         /// The run.

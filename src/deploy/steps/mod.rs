@@ -8,6 +8,7 @@ mod start;
 mod stop_old;
 mod switch;
 
+pub(super) use start::remove_marked;
 pub(super) use switch::{find as find_route, is_gone};
 
 use self::allocate::AllocatePort;

@@ -91,7 +91,7 @@ async fn forget(run: &mut Run) -> Result<(), String> {
 }
 
 /// Removes a container of that name if this run started it.
-pub(super) async fn remove_marked(run: &Run, name: &str) -> Result<(), String> {
+pub(in crate::deploy) async fn remove_marked(run: &Run, name: &str) -> Result<(), String> {
     let runtime = run.host().runtimes.runtime(&run.deployment.runtime);
     let container = match runtime.inspect(name).await {
         Ok(container) => container,

@@ -172,13 +172,15 @@ impl Runtime for Machine {
     }
 
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {
+        let mut pause = Duration::from_millis(1);
         loop {
             let container = self.inside().find(name).ok_or_else(|| engine_error(GONE))?;
             let restarted = (container.restart_count > 0).then_some(1);
             if let Some(code) = container.exit_code.or(restarted) {
                 return self.act(("wait", name), |_| Ok(code)).await.map_err(engine_error);
             }
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
         }
     }
 
