@@ -183,7 +183,7 @@ pub const PROBE: Duration = Duration::from_secs(5);
 /// Pause between two looks whether a container that is waited for was started again, where its exit was not seen.
 pub const EXIT_LOOK: Duration = Duration::from_secs(1);
 
-/// Time for the body of an answer that is an error: it says why, and may never come.
+/// Time for the first bytes of an answer's body: they say why where the status is wrong, and may never come.
 pub const PROBE_BODY: Duration = Duration::from_millis(200);
 
 /// Bytes of it that are told.
@@ -334,7 +334,7 @@ pub const ROUTES: usize = APPS;
 /// Time for one request to a container engine that only looks or changes one thing.
 pub const ENGINE_REQUEST: Duration = Duration::from_secs(60);
 
-/// Most bytes that are kept of what a command in a container printed.
+/// Most bytes that are kept of what a command in a container printed last.
 pub const EXEC_OUTPUT_BYTES: usize = 16 * 1024;
 
 /// Sockets of engines whose clients are kept: a machine has one or two.

@@ -11,9 +11,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::Duration;
 
-use engines::{KINDS, at, build, context, engine, remove_image, spec, unique};
-use otturnaut::host::{BuildImage, ContainerStatus, RuntimeError, RuntimeKind};
+use engines::{KINDS, ask, at, build, context, engine, remove_image, run, shell, spec, task, unique};
+use otturnaut::host::{BuildImage, ContainerSpec, ContainerStatus, HealthState, RuntimeError, RuntimeKind, Stream};
 use ports::free_port;
+use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -153,5 +154,165 @@ async fn a_container_that_stopped_runs_again_with_its_port() {
         let gone = engine.start_again(&name).await;
         assert!(matches!(gone, Err(RuntimeError::NotFound { .. })), "{kind} {gone:?}");
         remove_image(kind, &tag);
+    }
+}
+
+#[tokio::test]
+async fn names_of_images_are_given_as_they_are_asked_for_and_one_in_use_stays() {
+    for kind in KINDS {
+        let (engine, tag, name) = (engine(kind), unique("image"), unique("use"));
+        build(&*engine, &tag, &format!("{SLEEPER}LABEL of={tag}\n")).await.unwrap();
+        let (repository, kept) = (format!("otturnaut-it/{name}"), format!("otturnaut-it/{name}:one"));
+        engine.tag_image(&tag, &repository, "one").await.unwrap();
+        let mut tags = engine.image(&kept).await.unwrap().tags;
+        tags.sort();
+        assert_eq!(tags, [format!("{tag}:latest"), kept.clone()], "{kind}");
+        engine.remove_image(&tag).await.unwrap();
+        engine.start(&spec(&name, &kept, free_port())).await.unwrap();
+        assert_eq!(engine.inspect(&name).await.unwrap().image, kept, "{kind}");
+        let listed = engine.list(&[format!("otturnaut.test={name}")]).await.unwrap();
+        assert_eq!(listed.iter().map(|c| c.image.as_str()).collect::<Vec<_>>(), [kept.as_str()], "{kind}");
+        let refused = engine.remove_image(&kept).await;
+        assert!(matches!(refused, Err(RuntimeError::Http { status: 409, .. })), "{kind} {refused:?}");
+        engine.remove(&name).await.unwrap();
+        engine.remove_image(&kept).await.unwrap();
+        let missing = engine.tag_image(&kept, &repository, "two").await;
+        assert!(matches!(missing, Err(RuntimeError::NotFound { .. })), "{kind} {missing:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_runs_once_gives_its_code_and_its_last_lines_and_sees_its_volumes() {
+    for kind in KINDS {
+        let (engine, image, name) = (engine(kind), shell(kind, &[]), unique("task"));
+        let kept = tempfile::tempdir().unwrap();
+        let script = "echo one; echo two >&2; sleep 0.2; printf three > /kept/three; echo four; exit 5";
+        let volumes = vec![format!("{}:/kept", kept.path().display())];
+        engine.start(&ContainerSpec { volumes, ..task(&name, &image, script) }).await.unwrap();
+        assert_eq!(timeout(Duration::from_secs(20), engine.wait(&name)).await.expect("it ends").unwrap(), 5, "{kind}");
+        assert_eq!(engine.wait(&name).await.unwrap(), 5, "{kind}: at once where it does not run");
+        let told = |lines: Vec<otturnaut::host::Line>| {
+            let text = |line: otturnaut::host::Line| (line.stream, String::from_utf8(line.text.to_vec()).unwrap());
+            lines.into_iter().map(text).collect::<Vec<_>>()
+        };
+        let all = told(engine.tail(&name, 10).await.unwrap());
+        for said in [(Stream::Stdout, "one"), (Stream::Stderr, "two"), (Stream::Stdout, "four")] {
+            assert!(all.contains(&(said.0, said.1.to_owned())), "{kind} {all:?}");
+        }
+        assert_eq!(told(engine.tail(&name, 1).await.unwrap()), [(Stream::Stdout, "four".to_owned())], "{kind}");
+        assert_eq!(std::fs::read_to_string(kept.path().join("three")).unwrap(), "three", "{kind}");
+        engine.remove(&name).await.unwrap();
+        for missing in [engine.wait(&name).await.err(), engine.tail(&name, 1).await.err()] {
+            assert!(matches!(missing, Some(RuntimeError::NotFound { .. })), "{kind} {missing:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_output_of_a_terminal_is_read_too() {
+    for kind in KINDS {
+        let (engine, image, name) = (engine(kind), shell(kind, &[]), unique("terminal"));
+        let script = ["/bin/sh", "-c", "echo one; echo two >&2"];
+        run(kind, &name, &json!({ "Image": image, "Tty": true, "Cmd": script })).await;
+        engine.wait(&name).await.unwrap();
+        let lines = engine.tail(&name, 10).await.unwrap();
+        let lines: Vec<_> = lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect();
+        assert_eq!(lines, ["one", "two"], "{kind}");
+        engine.remove(&name).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn waiting_ends_with_an_exit_of_this_life_and_not_of_the_one_before() {
+    for kind in KINDS {
+        let (engine, image, name) = (engine(kind), shell(kind, &[]), unique("lives"));
+        let long =
+            ContainerSpec { restart: otturnaut::host::Restart::UnlessStopped, ..task(&name, &image, "sleep 60") };
+        engine.start(&long).await.unwrap();
+        engine.stop(&name, Duration::ZERO).await.unwrap();
+        timeout(Duration::from_secs(5), engine.wait(&name)).await.expect("it does not run").unwrap();
+        engine.start_again(&name).await.unwrap();
+        let early = timeout(Duration::from_secs(2), engine.wait(&name)).await;
+        assert!(early.is_err(), "{kind}: it runs: {early:?}");
+        let kill = format!("/containers/{name}/kill");
+        let (code, killed) = tokio::join!(
+            timeout(Duration::from_secs(20), engine.wait(&name)),
+            ask(kind, ("POST", &kill), &Value::Null),
+        );
+        assert_eq!((code.expect("it was killed").unwrap(), killed), (137, 204), "{kind}");
+        engine.remove(&name).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_exit_counts_though_the_engine_starts_the_container_again() {
+    for kind in KINDS {
+        let (engine, image, name) = (engine(kind), shell(kind, &[]), unique("restarts"));
+        let script = "test -e /once && exec sleep 60; echo > /once; sleep 1; exit 3";
+        let spec = ContainerSpec { restart: otturnaut::host::Restart::UnlessStopped, ..task(&name, &image, script) };
+        engine.start(&spec).await.unwrap();
+        assert_eq!(timeout(Duration::from_secs(20), engine.wait(&name)).await.expect("it exits").unwrap(), 3, "{kind}");
+        let restarted = async {
+            while engine.inspect(&name).await.unwrap().restart_count == 0 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), restarted).await.expect("the engine starts it again");
+        engine.remove(&name).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn commands_run_inside_a_container_and_end_in_time_or_are_left() {
+    for kind in KINDS {
+        let (engine, image, name) = (engine(kind), shell(kind, &[]), unique("exec"));
+        let exec = async |line: &str, limit| {
+            let command = ["/bin/sh", "-c", line].map(str::to_owned);
+            engine.exec(&name, &command, Duration::from_millis(limit)).await
+        };
+        let missing = exec("true", 5_000).await;
+        assert!(matches!(missing, Err(RuntimeError::NotFound { .. })), "{kind} {missing:?}");
+        engine.start(&task(&name, &image, "sleep 60")).await.unwrap();
+        let ended = exec("echo one; echo two >&2; exit 3", 20_000).await.unwrap();
+        let mut said: Vec<&str> = ended.output.lines().collect();
+        said.sort_unstable();
+        assert_eq!((ended.exit_code, said), (Some(3), vec!["one", "two"]), "{kind}");
+        let long = exec("i=0; while test $i -lt 6000; do echo line $i; i=$((i+1)); done", 60_000).await.unwrap();
+        assert!(long.output.ends_with("line 5999") && long.output.len() <= 17_000, "{kind} {}", long.output.len());
+        let slow = exec("echo begun; sleep 60", 1_500).await.unwrap();
+        assert_eq!((slow.exit_code, slow.output.as_str()), (None, "begun"), "{kind}");
+        engine.stop(&name, Duration::ZERO).await.unwrap();
+        let stopped = exec("true", 20_000).await;
+        assert!(matches!(stopped, Err(RuntimeError::Http { .. })), "{kind} {stopped:?}");
+        engine.remove(&name).await.unwrap();
+    }
+}
+
+/// Podman's own checks are timers of systemd, which is not everywhere: there the check is run by hand.
+#[tokio::test]
+async fn what_a_health_check_of_the_engine_says_is_read() {
+    for kind in KINDS {
+        let (engine, image, name) = (engine(kind), shell(kind, &[]), unique("check"));
+        let test = ["CMD-SHELL", "test -e /ready || { echo not yet; exit 1; }"];
+        let check = json!({ "Test": test, "Interval": 1_000_000_000, "Timeout": 5_000_000_000_i64, "Retries": 1 });
+        run(kind, &name, &json!({ "Image": image, "Cmd": ["/bin/sleep", "60"], "Healthcheck": check })).await;
+        let becomes = async |wanted: HealthState| {
+            while engine.inspect(&name).await.unwrap().health != Some(wanted.clone()) {
+                if kind == RuntimeKind::Podman {
+                    let path = format!("/v4.0.0/libpod/containers/{name}/healthcheck");
+                    assert_eq!(ask(kind, ("GET", &path), &Value::Null).await, 200);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let unhealthy = |end: &str| HealthState::Unhealthy(format!("not yet{end}"));
+        let end = if kind == RuntimeKind::Docker { "\n" } else { "" };
+        timeout(Duration::from_secs(20), becomes(unhealthy(end))).await.expect("it says why");
+        engine
+            .exec(&name, &["/bin/sh", "-c", "echo > /ready"].map(str::to_owned), Duration::from_secs(20))
+            .await
+            .unwrap();
+        timeout(Duration::from_secs(20), becomes(HealthState::Healthy)).await.expect("it is well");
+        engine.remove(&name).await.unwrap();
     }
 }

@@ -110,7 +110,9 @@ async fn an_exit_is_noticed_at_once_with_its_code_and_the_last_output() {
 async fn a_signal_is_named() {
     for kind in KINDS {
         let trial = Trial::new(kind);
-        let (outcome, _) = trial.run("sleep 0.3; /bin/sh -c 'exit 139'", http("/", 200), as_it_is).await;
+        // Not of the first process of a container, which signals of its own do not reach.
+        let script = "sleep 0.3; /bin/sh -c 'kill -SEGV $$'; exit $?";
+        let (outcome, _) = trial.run(script, http("/", 200), as_it_is).await;
         let text = outcome.unwrap_err().why.to_string();
         assert!(text.contains("139 (SIGSEGV, segmentation fault)"), "{kind}: {text}");
     }
@@ -127,6 +129,29 @@ async fn a_wrong_answer_tells_its_status_and_what_it_said() {
         assert!(last.starts_with("answered 404, expected 200: ") && last.contains("Not Found"), "{kind}: {why}");
         assert!(why.probes > 2, "{kind}: {why:?}");
         trial.run(serve, http("/nothing", 404), as_it_is).await.0.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_an_answer_that_tells_where_it_leads() {
+    for kind in KINDS {
+        let trial = Trial::new(kind);
+        let serve = "/bin/busybox mkdir /www/old && exec /bin/busybox httpd -f -p 8080 -h /www";
+        let last = trial.run(serve, http("/old", 200), briefly).await.0.unwrap_err().why.last.unwrap_or_default();
+        assert!(
+            last.starts_with("answered 302, expected 200, it leads to ") && last.ends_with("/old/"),
+            "{kind}: {last}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_right_page_of_a_wrong_status_tells_its_first_bytes() {
+    for kind in KINDS {
+        let trial = Trial::new(kind);
+        let serve = "echo still warming up > /www/page; exec /bin/busybox httpd -f -p 8080 -h /www";
+        let last = trial.run(serve, http("/page", 204), briefly).await.0.unwrap_err().why.last;
+        assert_eq!(last.as_deref(), Some("answered 200, expected 204: \"still warming up\""), "{kind}");
     }
 }
 
@@ -163,6 +188,24 @@ async fn it_must_stay_well_for_as_long_as_is_asked() {
         assert!(took >= Duration::from_secs(2), "{kind}: {took:?}");
         let failed = trial.run("exec sleep 1", running, long).await.0.unwrap_err();
         assert_eq!(failed.why.exit_code, Some(0), "{kind}: {failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_bad_answer_begins_the_time_of_staying_well_anew() {
+    let there = |trial: &Trial, name: &str, _: u16| Check::Command {
+        runtime: trial.target(),
+        name: name.to_owned(),
+        command: ["/bin/sh", "-c", "test -e /ready"].map(str::to_owned).into(),
+        timeout: Duration::from_secs(10),
+    };
+    for kind in KINDS {
+        let trial = Trial::new(kind);
+        let script = "echo > /ready; sleep 3; /bin/busybox rm /ready; sleep 3; echo > /ready; exec sleep 60";
+        let long = |readiness| Readiness { healthy_for: Duration::from_secs(5), ..readiness };
+        let (outcome, took) = trial.run(script, there, long).await;
+        outcome.unwrap();
+        assert!(took >= Duration::from_secs(7), "{kind}: {took:?}");
     }
 }
 

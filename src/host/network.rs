@@ -51,8 +51,8 @@ async fn looked_at(mut answer: reqwest::Response) -> HttpAnswer {
     let location = answer.headers().get(LOCATION).filter(|_| status.is_redirection());
     let location = location.map(|location| String::from_utf8_lossy(location.as_bytes()).into_owned());
     let mut head = String::new();
-    // Only errors say in their body why; it may never come.
-    if (status.is_client_error() || status.is_server_error())
+    // It says why where the status is not the one that is wanted; it may never come.
+    if !status.is_redirection()
         && let Ok(Ok(Some(body))) = timeout(limits::PROBE_BODY, answer.chunk()).await
     {
         let bytes = body.get(..limits::PROBE_BODY_BYTES).unwrap_or(&body);
@@ -164,6 +164,33 @@ mod tests {
         let (answer, ()) = tokio::join!(network.probe(&probe), serving);
         let location = Some("http://127.0.0.1:1/".to_owned());
         assert_eq!(answer, ProbeAnswer::Http(HttpAnswer { status: 302, location, head: String::new() }));
+    }
+
+    async fn head_of(body: &'static [u8]) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let serving = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            // More is announced than ever comes.
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n").await.unwrap();
+            stream.write_all(body).await.unwrap();
+            stream
+        };
+        let probe = Probe::Http { url, host: None, timeout: Duration::from_secs(5) };
+        let network = network();
+        let (answer, _open) = tokio::join!(network.probe(&probe), serving);
+        let ProbeAnswer::Http(answer) = answer else { panic!("{answer:?}") };
+        answer.head
+    }
+
+    #[tokio::test]
+    async fn the_first_bytes_of_a_body_are_told_as_far_as_they_can_be_printed() {
+        assert_eq!(head_of(b"no\x1b[31m database\r\n").await, "no [31m database");
+        let long = head_of(&[b'a'; 5000]).await;
+        assert_eq!(long.len(), limits::PROBE_BODY_BYTES);
+        assert_eq!(head_of(b"").await, "");
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ pub struct HttpAnswer {
     pub status: u16,
     /// Where it leads to, if it is a redirect.
     pub location: Option<String>,
-    /// The first bytes of its body where it is an error, as far as they can be printed.
+    /// The first bytes of its body where it is no redirect, as far as they can be printed.
     pub head: String,
 }
 

@@ -41,13 +41,18 @@ fn meaning(code: i64) -> Option<&'static str> {
         130 => "SIGINT",
         131 => "SIGQUIT",
         132 => "SIGILL, illegal instruction",
+        133 => "SIGTRAP",
         134 => "SIGABRT, it aborted",
         135 => "SIGBUS",
         136 => "SIGFPE",
         137 => "SIGKILL, killed from outside",
+        138 => "SIGUSR1",
         139 => "SIGSEGV, segmentation fault",
+        140 => "SIGUSR2",
         141 => "SIGPIPE",
+        142 => "SIGALRM",
         143 => "SIGTERM",
+        159 => "SIGSYS, a system call that is forbidden",
         _ => return None,
     })
 }
@@ -55,12 +60,13 @@ fn meaning(code: i64) -> Option<&'static str> {
 /// The last lines of its output, if the engine tells them.
 pub(super) async fn last_lines(host: &Host, runtime: &RuntimeTarget, container: &str) -> Vec<String> {
     let tail = host.runtimes.runtime(runtime).tail(container, limits::TOLD_LINES).await;
-    let lines = tail.unwrap_or_default();
-    let text = |text: &[u8]| {
-        let text = String::from_utf8_lossy(text.get(..limits::TOLD_LINE_BYTES).unwrap_or(text)).into_owned();
-        text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
-    };
-    lines.iter().map(|line| text(&line.text)).collect()
+    tail.unwrap_or_default().iter().map(|line| printable(&line.text)).collect()
+}
+
+/// What somebody else's program said, as far as it is told: a bounded part without control characters.
+pub(super) fn printable(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text.get(..limits::TOLD_LINE_BYTES).unwrap_or(text));
+    text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -71,5 +77,11 @@ mod tests {
     fn codes_of_signals_are_named() {
         assert_eq!(describe(3, None), "the container exited with code 3");
         assert_eq!(describe(139, None), "the container exited with code 139 (SIGSEGV, segmentation fault)");
+    }
+
+    #[test]
+    fn what_is_told_of_a_programs_words_is_bounded_and_moves_no_terminal() {
+        assert_eq!(printable(b"a\x1b[2Jb\tc\xff"), "a [2Jb\tc\u{fffd}");
+        assert_eq!(printable(&[b'x'; 5000]).len(), limits::TOLD_LINE_BYTES);
     }
 }

@@ -5,9 +5,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::exit;
-use crate::host::{ContainerStatus, HealthState, Host, HttpAnswer, Probe, ProbeAnswer, RuntimeTarget};
+use crate::host::{Container, ContainerStatus, HealthState, Host, HttpAnswer, Probe, ProbeAnswer, RuntimeTarget};
+use crate::limits;
 
 /// HTTP statuses that count as healthy: codes and ranges; empty means any.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,44 +175,48 @@ fn wrong(answer: &HttpAnswer, expected: &ExpectedStatus) -> String {
     [Some(answered), location, head].into_iter().flatten().collect()
 }
 
-async fn running(host: &Host, runtime: &RuntimeTarget, name: &str) -> Verdict {
-    match host.runtimes.runtime(runtime).inspect(name).await {
-        Ok(container) => Verdict::of(container.status == ContainerStatus::Running, exit::state(&container)),
-        Err(error) => Verdict::unhealthy(error.to_string()),
+/// The container as it is now, if the engine says so in time.
+async fn look(host: &Host, runtime: &RuntimeTarget, name: &str) -> Result<Container, Verdict> {
+    match timeout(limits::PROBE, host.runtimes.runtime(runtime).inspect(name)).await {
+        Ok(found) => found.map_err(|error| Verdict::unhealthy(error.to_string())),
+        Err(_) => Err(Verdict::unhealthy(format!("{} did not answer in time", runtime.kind))),
     }
 }
 
-async fn command(
-    host: &Host,
-    (runtime, name): (&RuntimeTarget, &str),
-    command: &[String],
-    timeout: Duration,
-) -> Verdict {
+async fn running(host: &Host, runtime: &RuntimeTarget, name: &str) -> Verdict {
+    match look(host, runtime, name).await {
+        Ok(container) => Verdict::of(container.status == ContainerStatus::Running, exit::state(&container)),
+        Err(verdict) => verdict,
+    }
+}
+
+async fn command(host: &Host, (runtime, name): (&RuntimeTarget, &str), command: &[String], limit: Duration) -> Verdict {
     let said = |output: &str| match output.lines().last() {
-        Some(line) if !line.is_empty() => format!(": {line}"),
+        Some(line) if !line.is_empty() => format!(": {}", exit::printable(line.as_bytes())),
         _ => String::new(),
     };
-    match host.runtimes.runtime(runtime).exec(name, command, timeout).await {
+    match host.runtimes.runtime(runtime).exec(name, command, limit).await {
         Ok(end) => match end.exit_code {
             Some(0) => Verdict::healthy("the command succeeded"),
             Some(code) => Verdict::unhealthy(format!("the command exited with code {code}{}", said(&end.output))),
-            None => Verdict::unhealthy(format!("the command did not end within {timeout:?}")),
+            None => Verdict::unhealthy(format!("the command did not end within {limit:?}")),
         },
         Err(error) => Verdict::unhealthy(format!("the command could not be run: {error}")),
     }
 }
 
 async fn engine(host: &Host, runtime: &RuntimeTarget, name: &str) -> Verdict {
-    match host.runtimes.runtime(runtime).inspect(name).await {
-        Ok(container) => match container.health {
-            Some(HealthState::Healthy) => Verdict::healthy("the image's health check is content"),
-            Some(HealthState::Starting) => Verdict::unhealthy("the image's health check has not decided yet"),
-            Some(HealthState::Unhealthy(output)) => {
-                Verdict::unhealthy(format!("the image's health check fails: {}", output.trim()))
-            }
-            None => Verdict { hopeless: true, ..Verdict::unhealthy("the image has no health check of its own") },
-        },
-        Err(error) => Verdict::unhealthy(error.to_string()),
+    let container = match look(host, runtime, name).await {
+        Ok(container) => container,
+        Err(verdict) => return verdict,
+    };
+    match container.health {
+        Some(HealthState::Healthy) => Verdict::healthy("the image's health check is content"),
+        Some(HealthState::Starting) => Verdict::unhealthy("the image's health check has not decided yet"),
+        Some(HealthState::Unhealthy(output)) => {
+            Verdict::unhealthy(format!("the image's health check fails: {}", exit::printable(output.trim().as_bytes())))
+        }
+        None => Verdict { hopeless: true, ..Verdict::unhealthy("the image has no health check of its own") },
     }
 }
 

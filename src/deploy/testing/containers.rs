@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{App, DOCKER, Fault, Inside, Machine, Running};
 use crate::host::{
     Batch, BuildImage, Container, ContainerSpec, ContainerStatus, ExecEnd, Image, Line, Runtime, RuntimeError,
-    RuntimeKind, RuntimeTarget, Runtimes,
+    RuntimeKind, RuntimeTarget, Runtimes, Stream,
 };
 
 impl Inside {
@@ -37,9 +37,9 @@ impl Inside {
             exit_code: None,
             restart_count: 0,
             created: self.made,
-            oom_killed: false,
-            error: String::new(),
-            health: None,
+            oom_killed: self.says.ended.0,
+            error: self.says.ended.1.to_owned(),
+            health: self.says.health.clone(),
         };
         self.listeners.extend(port);
         self.running.push(Running { container, started: Instant::now(), app });
@@ -184,12 +184,15 @@ impl Runtime for Machine {
         }
     }
 
-    async fn tail(&self, _name: &str, _count: usize) -> Result<Vec<Line>, RuntimeError> {
-        Ok(Vec::new())
+    async fn tail(&self, _name: &str, count: usize) -> Result<Vec<Line>, RuntimeError> {
+        let output = self.inside().says.output;
+        let line = |text: &&'static str| Line { stream: Stream::Stdout, text: text.as_bytes().into() };
+        Ok(output.iter().skip(output.len().saturating_sub(count)).map(line).collect())
     }
 
     async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<ExecEnd, RuntimeError> {
-        Ok(ExecEnd { exit_code: Some(0), output: String::new() })
+        let (code, output) = self.inside().says.command;
+        Ok(ExecEnd { exit_code: Some(code), output: output.to_owned() })
     }
 
     async fn image(&self, name: &str) -> Result<Image, RuntimeError> {

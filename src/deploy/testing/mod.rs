@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::apps::{AppState, Labels, PortManager};
 use crate::deploy::{Deployment, Engine, EngineSettings};
-use crate::host::{Container, ContainerStatus, Document, Host, Route, RuntimeKind, RuntimeTarget};
+use crate::host::{Container, ContainerStatus, Document, HealthState, Host, Route, RuntimeKind, RuntimeTarget};
 
 pub(super) const DOCKER: RuntimeTarget = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
 
@@ -31,6 +31,19 @@ pub(super) enum App {
     Exits(i64, Duration),
     /// Ends after a while and is restarted by the engine.
     Restarts(Duration),
+}
+
+/// What new containers say to those who ask the engine.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Says {
+    /// How commands in it end, and what they print.
+    pub(super) command: (i64, &'static str),
+    /// The image's own health check, if there is one.
+    pub(super) health: Option<HealthState>,
+    /// Its output.
+    pub(super) output: &'static [&'static str],
+    /// Whether an exit is for want of memory, and the engine's words on it.
+    pub(super) ended: (bool, &'static str),
 }
 
 /// How an operation of the machine fails.
@@ -63,6 +76,8 @@ pub(super) struct Inside {
     pub(super) app: Option<App>,
     /// What the command of a container that runs once ends with.
     pub(super) task_exits: i64,
+    /// What the next containers say of their own.
+    pub(super) says: Says,
     pub(super) log: Vec<String>,
     pub(super) journal: Vec<u8>,
     /// Where the last write to it began.

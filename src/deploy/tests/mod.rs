@@ -15,10 +15,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::testing::{App, DOCKER, Fault, Machine, OUTPOST, Seen, deployment};
+use super::testing::{App, DOCKER, Fault, Machine, OUTPOST, Says, Seen, deployment};
 use super::*;
 use crate::apps::{AppEntry, AppState, AppStatus, Labels, PortManager};
-use crate::host::{ContainerStatus, ProxyError, Route, RuntimeError};
+use crate::host::{ContainerStatus, HealthState, ProxyError, Route, RuntimeError};
 use crate::limits;
 use crate::watch::ExpectedStatus;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::host::runtime::{Container, ContainerSpec, ContainerStatus, HealthState, Image, Restart};
+use crate::host::runtime::{Container, ContainerSpec, ContainerStatus, HealthState, Image, Restart, RuntimeKind};
 
 /// What an engine is asked to create.
 pub(super) fn create_body(spec: &ContainerSpec) -> Value {
@@ -40,7 +40,7 @@ fn set(body: &mut Value, parent: &str, key: &str, value: Value) {
 }
 
 /// A container of a list.
-pub(super) fn listed(value: &Value) -> Container {
+pub(super) fn listed(engine: RuntimeKind, value: &Value) -> Container {
     let name = value.pointer("/Names/0").and_then(Value::as_str).unwrap_or_default();
     let ports = value.get("Ports").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let published = ports.iter().find_map(|port| port.get("PublicPort").and_then(Value::as_u64));
@@ -48,7 +48,7 @@ pub(super) fn listed(value: &Value) -> Container {
         id: text(value, "/Id"),
         name: name.trim_start_matches('/').to_owned(),
         status: status(value.get("State").and_then(Value::as_str).unwrap_or_default()),
-        image: text(value, "/Image"),
+        image: plain(engine, &text(value, "/Image")),
         image_id: text(value, "/ImageID"),
         port: published.and_then(|port| u16::try_from(port).ok()),
         labels: labels(value.get("Labels")),
@@ -62,7 +62,7 @@ pub(super) fn listed(value: &Value) -> Container {
 }
 
 /// A container that was looked at alone.
-pub(super) fn inspected(value: &Value) -> Container {
+pub(super) fn inspected(engine: RuntimeKind, value: &Value) -> Container {
     let status = status(value.pointer("/State/Status").and_then(Value::as_str).unwrap_or_default());
     let exit_code = value.pointer("/State/ExitCode").and_then(Value::as_i64);
     let created: Option<Timestamp> = value.get("Created").and_then(Value::as_str).and_then(|at| at.parse().ok());
@@ -72,7 +72,7 @@ pub(super) fn inspected(value: &Value) -> Container {
         id: text(value, "/Id"),
         name: text(value, "/Name").trim_start_matches('/').to_owned(),
         status,
-        image: text(value, "/Config/Image"),
+        image: plain(engine, &text(value, "/Config/Image")),
         image_id: text(value, "/Image"),
         port: port.into_iter().flatten().find_map(first_port),
         labels: labels(value.pointer("/Config/Labels")),
@@ -98,9 +98,18 @@ fn health(value: &Value) -> Option<HealthState> {
 }
 
 /// An image that was looked at alone.
-pub(super) fn image(value: &Value) -> Image {
+pub(super) fn image(engine: RuntimeKind, value: &Value) -> Image {
     let tags = value.get("RepoTags").and_then(Value::as_array).into_iter().flatten();
-    Image { id: text(value, "/Id"), tags: tags.filter_map(Value::as_str).map(str::to_owned).collect() }
+    Image { id: text(value, "/Id"), tags: tags.filter_map(Value::as_str).map(|tag| plain(engine, tag)).collect() }
+}
+
+/// The name of an image as one asks for it: Podman puts before it where it would be, were it asked for in full.
+fn plain(engine: RuntimeKind, name: &str) -> String {
+    let places: &[&str] = match engine {
+        RuntimeKind::Docker => &[],
+        RuntimeKind::Podman => &["localhost/", "docker.io/library/", "docker.io/"],
+    };
+    places.iter().find_map(|place| name.strip_prefix(place)).unwrap_or(name).to_owned()
 }
 
 fn first_port(ports: &Value) -> Option<u16> {
@@ -156,9 +165,35 @@ mod tests {
             "HostConfig": { "PortBindings": { "80/tcp": [{ "HostIp": "", "HostPort": "77" }] } },
             "Created": "2026-01-15T10:20:30.123456789Z", "RestartCount": 2,
         });
-        let container = inspected(&value);
+        let container = inspected(RuntimeKind::Docker, &value);
         assert_eq!((container.name.as_str(), container.status), ("n", ContainerStatus::Stopped));
         assert_eq!((container.exit_code, container.port, container.restart_count), (Some(3), Some(77), 2));
         assert_eq!(container.created, 1_768_472_430);
+    }
+
+    #[test]
+    fn names_of_images_are_given_as_they_are_asked_for() {
+        let podman = |name| plain(RuntimeKind::Podman, name);
+        assert_eq!(podman("localhost/otturnaut-shop:1"), "otturnaut-shop:1");
+        assert_eq!(podman("docker.io/library/caddy:2"), "caddy:2");
+        assert_eq!(podman("docker.io/someone/shop:1"), "someone/shop:1");
+        assert_eq!(podman("quay.io/someone/shop:1"), "quay.io/someone/shop:1");
+        assert_eq!(plain(RuntimeKind::Docker, "localhost/shop:1"), "localhost/shop:1");
+    }
+
+    #[test]
+    fn what_ended_a_container_and_what_its_health_check_says_is_read() {
+        let value = json!({
+            "State": {
+                "Status": "exited", "ExitCode": 137, "OOMKilled": true, "Error": "no room",
+                "Health": { "Status": "unhealthy", "Log": [{ "Output": "old" }, { "Output": "not yet" }] },
+            },
+        });
+        let container = inspected(RuntimeKind::Docker, &value);
+        assert_eq!((container.oom_killed, container.error.as_str()), (true, "no room"));
+        assert_eq!(container.health, Some(HealthState::Unhealthy("not yet".to_owned())));
+        // Podman has an empty state for an image without a check.
+        let none = json!({ "State": { "Status": "running", "Health": { "Status": "", "Log": null } } });
+        assert_eq!(inspected(RuntimeKind::Podman, &none).health, None);
     }
 }

@@ -119,7 +119,7 @@ impl Runtime for Engine {
         let query = [("all", "1".to_owned()), ("filters", filters.to_string())];
         let listed = self.api.get("containers/json", &query).await?;
         let listed = listed.as_array().ok_or_else(|| self.api.unclear("a list of containers was wanted"))?;
-        Ok(listed.iter().map(container::listed).collect())
+        Ok(listed.iter().map(|listed| container::listed(self.api.engine, listed)).collect())
     }
 
     async fn start(&self, spec: &ContainerSpec) -> Result<String, RuntimeError> {
@@ -166,7 +166,7 @@ impl Runtime for Engine {
 
     async fn inspect(&self, name: &str) -> Result<Container, RuntimeError> {
         let found = self.api.get(&format!("containers/{}/json", api::part(name)), &[]).await;
-        found.map(|found| container::inspected(&found)).map_err(|e| not_found(e, name))
+        found.map(|found| container::inspected(self.api.engine, &found)).map_err(|e| not_found(e, name))
     }
 
     async fn start_again(&self, name: &str) -> Result<(), RuntimeError> {
@@ -182,10 +182,9 @@ impl Runtime for Engine {
         if self.api.engine == RuntimeKind::Docker {
             return self.stopped(name).await;
         }
-        let since = self.inspect(name).await?.created;
         tokio::select! {
             biased;
-            code = events::first_exit(&self.api, name, since) => code,
+            code = events::first_exit(&self.api, name) => code.map_err(|e| not_found(e, name)),
             code = self.stopped(name) => code,
         }
     }
@@ -200,7 +199,7 @@ impl Runtime for Engine {
 
     async fn image(&self, name: &str) -> Result<Image, RuntimeError> {
         let found = self.api.get(&format!("images/{}/json", api::part(name)), &[]).await;
-        found.map(|found| container::image(&found)).map_err(|e| not_found(e, name))
+        found.map(|found| container::image(self.api.engine, &found)).map_err(|e| not_found(e, name))
     }
 
     async fn tag_image(&self, image: &str, repository: &str, tag: &str) -> Result<(), RuntimeError> {
