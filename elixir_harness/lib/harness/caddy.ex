@@ -57,10 +57,13 @@ defmodule Harness.Caddy do
     :ok
   end
 
-  @doc "The ids of all routes of the agent's server."
+  @doc "The ids of all routes of the agent's server but the agent's own, by which it finds out what Caddy reads."
   def route_ids(caddy) do
-    (config(caddy, "apps/http/servers/otturnaut/routes") || []) |> Enum.map(& &1["@id"]) |> Enum.sort()
+    routes = config(caddy, "apps/http/servers/otturnaut/routes") || []
+    routes |> Enum.map(& &1["@id"]) |> Enum.reject(&own?/1) |> Enum.sort()
   end
+
+  defp own?(id), do: is_binary(id) and String.starts_with?(id, "otturnaut-probe-")
 
   @doc "A page through the proxy: `{:ok, status, body}`."
   def page(caddy, domain, path \\ "/"), do: Http.get({"127.0.0.1", caddy.http_port}, path, host: domain)
