@@ -42,14 +42,16 @@ impl Death {
     async fn around<T>(&self, call: &str, answer: impl Future<Output = T>) -> T {
         let before = self.next.fetch_add(3, Ordering::Relaxed);
         self.strike(before, ("before", call));
-        let (during, mut answer) = (before + 1, pin!(answer));
-        let answer = if self.moment == Some(during) {
+        let mut under_way = UnderWay { death: self, call, during: before + 1, answered: false };
+        let mut answer = pin!(answer);
+        let answer = if self.moment == Some(before + 1) {
             let early = tokio::time::timeout(UNDER_WAY, &mut answer).await;
-            self.strike(during, ("during", call));
+            self.strike(before + 1, ("during", call));
             early.expect("nobody survives")
         } else {
             answer.await
         };
+        under_way.answered = true;
         self.strike(before + 2, ("after", call));
         answer
     }
@@ -62,6 +64,23 @@ impl Death {
         kill_process(getpid(), Signal::KILL).unwrap();
         loop {
             std::thread::park();
+        }
+    }
+}
+
+/// A call that has begun. The process may have to die in it or after it, and nobody may wait for its answer.
+struct UnderWay<'a> {
+    death: &'a Death,
+    call: &'a str,
+    during: usize,
+    answered: bool,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.death.strike(self.during, ("during", self.call));
+            self.death.strike(self.during + 1, ("at the break-off of", self.call));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Agents that die at any moment, and what the next one makes of it.
 
 use super::*;
+use crate::secret::Secret;
 
 /// What a run is, which the first agent does not live to see the end of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,6 +227,61 @@ async fn a_journal_whose_last_write_is_torn_loses_nothing_that_runs() {
                 assert_eq!(next.seen().containers.len(), 1, "{torn_at}: {:?}", next.seen());
                 assert_eq!(next.seen().routes, [route("shop", entry.port.unwrap())], "{torn_at}");
             }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_that_is_torn_at_any_moment_leaves_the_environment_of_its_release() {
+    for moment in 0.. {
+        let machine = Machine::new();
+        let (engine, ..) = machine.engine();
+        let mut first = deployment("shop", "1");
+        first.env.insert("WORD".to_owned(), Secret::new("secret-of-1".to_owned()));
+        run(&engine, first).await.unwrap();
+        run(&engine, deployment("shop", "2")).await.unwrap();
+        machine.dies_at(moment);
+        let ended = tokio::select! {
+            () = Torn::Rollback.begin(&engine) => true,
+            () = machine.died() => false,
+        };
+        let next = machine.next_agent();
+        let (engine, ..) = next.engine();
+        engine.recover().await;
+        if ids(&engine).last().map(String::as_str) == Some("1") {
+            run(&engine, deployment("shop", "3")).await.unwrap();
+        }
+        let back = engine.rollback("shop", Some("1"), None).await.unwrap().unwrap().deployment;
+        let word = back.env.get("WORD").map(|word| word.expose().as_str());
+        assert_eq!(word, Some("secret-of-1"), "at moment {moment}: {:?}", machine.log().last());
+        if ended {
+            break;
+        }
+    }
+}
+
+/// The engine goes on with what it was asked for: here it makes the new container when the next agent has looked for it.
+#[tokio::test(start_paused = true)]
+async fn a_container_that_the_engine_makes_late_for_an_agent_that_died_is_removed() {
+    for moment in 0.. {
+        let (machine, engine) = prepared(Torn::Redeploy).await;
+        machine.dies_at(moment);
+        tokio::select! {
+            () = Torn::Redeploy.begin(&engine) => panic!("it was not torn at its start"),
+            () = machine.died() => {}
+        }
+        if machine.log().last().map(String::as_str) == Some("start otturnaut-shop-3") {
+            let next = machine.next_agent();
+            let (engine, ..) = next.engine();
+            engine.recover().await;
+            assert_eq!(running(&next, &ids(&engine), "early").as_deref(), Some("1"));
+            let journal = String::from_utf8(machine.inside().journal.clone()).unwrap();
+            let mark = journal.rsplit_once(r#""mark":""#).unwrap().1.split('"').next().map(str::to_owned);
+            next.container(&Labels { run: mark, ..labels("shop", "3") }, 20_050);
+            assert_eq!(next.seen().containers.len(), 2);
+            tokio::time::sleep(limits::LATE_LOOKS[0] * 2).await;
+            assert_eq!(running(&next, &ids(&engine), "late").as_deref(), Some("1"));
+            return;
         }
     }
 }
