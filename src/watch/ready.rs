@@ -85,6 +85,8 @@ struct Ended {
 pub async fn wait_ready(host: &Host, readiness: &Readiness) -> Result<String, NotReady> {
     let mut seen = Seen::default();
     let outcome = tokio::select! {
+        // What exits at the moment of a good answer is gone all the same.
+        biased;
         ended = until_gone(host, readiness) => Err(ended),
         outcome = until_good(host, readiness, &mut seen) => outcome,
     };
@@ -119,7 +121,8 @@ async fn until_good(host: &Host, readiness: &Readiness, seen: &mut Seen) -> Resu
         } else if verdict.hopeless {
             return Err(ended(verdict.detail));
         } else if Instant::now() >= deadline {
-            return Err(ended(format!("it was not ready within {} s, asked {} times", within.as_secs(), seen.probes)));
+            let (within, probes) = (within.as_secs_f64(), seen.probes);
+            return Err(ended(format!("it was not ready within {within} s, asked {probes} times")));
         } else {
             good_since = None;
             deadline.saturating_duration_since(now)
