@@ -180,9 +180,6 @@ pub const HEALTH: Duration = Duration::from_hours(1);
 /// Time for one HTTP answer or one connection when the call says nothing (the Elixir agent: 5000 ms).
 pub const PROBE: Duration = Duration::from_secs(5);
 
-/// Time for the engine's word on an exit, once it was seen that there was one.
-pub const EXIT_ANSWER: Duration = Duration::from_millis(500);
-
 /// Pause between two looks whether a container that is waited for was started again, where its exit was not seen.
 pub const EXIT_LOOK: Duration = Duration::from_secs(1);
 

@@ -187,7 +187,9 @@ async fn it_must_stay_well_for_as_long_as_is_asked() {
         outcome.unwrap();
         assert!(took >= Duration::from_secs(2), "{kind}: {took:?}");
         let failed = trial.run("exec sleep 1", running, long).await.0.unwrap_err();
-        assert_eq!(failed.why.exit_code, Some(0), "{kind}: {failed:?}");
+        // On a busy machine the engine may have started it again before it tells of the exit.
+        let restarted = failed.why.reason.contains("restarted by the engine");
+        assert!(failed.why.exit_code == Some(0) || restarted, "{kind}: {failed:?}");
     }
 }
 

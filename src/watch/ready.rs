@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::exit;
 use super::health::{self, Check, Verdict};
@@ -147,17 +147,10 @@ async fn ask(host: &Host, checks: &[Check]) -> Verdict {
 /// Waits until the container exits; one that the engine starts again has exited all the same.
 async fn until_gone(host: &Host, readiness: &Readiness) -> Ended {
     let runtime = host.runtimes.runtime(&readiness.runtime);
-    let mut wait = runtime.wait(&readiness.container);
     let exit = tokio::select! {
         biased;
-        exit = &mut wait => exit,
-        restarted = until_restarted(&*runtime, &readiness.container) => {
-            // Whoever waited is told the exit itself, at about the same moment.
-            match timeout(limits::EXIT_ANSWER, wait).await {
-                Ok(exit @ Ok(_)) => exit,
-                Ok(Err(_)) | Err(_) => return restarted,
-            }
-        }
+        exit = runtime.wait(&readiness.container) => exit,
+        restarted = until_restarted(&*runtime, &readiness.container) => return restarted,
     };
     match exit {
         Ok(code) => {
