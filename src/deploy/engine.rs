@@ -176,7 +176,8 @@ impl Engine {
     /// # Errors
     /// There is none, or its version has the requests already.
     pub async fn cancel(&self, deployment_id: &str) -> Result<(), CancelError> {
-        self.0.runs.cancel(|run| run.deployment_id.as_deref() == Some(deployment_id)).await
+        let of_it = |run: &RunInfo| run.deployment_id.as_deref() == Some(deployment_id);
+        self.0.runs.cancel(|run| of_it(run) && run.kind != RunKind::Undeploy).await
     }
 
     /// Takes an application away: route, containers, port, state, releases. What is missing is fine; what cannot be done is

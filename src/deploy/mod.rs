@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! engine --> queue, runs                     whose turn it is, one run an application; who runs, how far, cancel
-//!        --> execution --> saga, steps/                    up to the switch: each step recorded before it acts, with undo
+//!        --> execution                       a run from its turn to its end
+//!              --> saga, steps/              up to the switch: each step recorded before it acts, with undo
+//!              --> forward --> retire, drain after the switch: the old version goes
+//!                          --> releases, garbage   what is kept of it, what goes
+//!              --> stuck                     undos that failed, tried again
 //!        --> journal/                        what is recorded
-//!                  --> forward --> retire, drain       after the switch: the old version goes
-//!                    --> releases, garbage   what is kept of it, what goes
-//!        --> stuck                           undos that failed, tried again
 //!        --> undeploy
 //!        --> recover --> settle              after a start: torn runs are ended or undone
-//!                           --> aftermath        what the engine still does for the one that died
+//!                          --> aftermath     what the container engine still does for the agent that died
 //!                    --> found               the state is rebuilt
 //!        --> plan                            what a deploy would do
 //! ```

@@ -8,6 +8,7 @@ use super::cancel::Cancel;
 use super::engine::EngineSettings;
 use super::journal::{Journal, Record, RunId};
 use super::progress::{DeployStep, Reporter};
+use super::runs::RunState;
 use super::saga::Shared;
 use super::{DeployError, Deployment, HealthPolicy};
 use crate::apps::{AppEntry, AppStatus, Labels};
@@ -156,6 +157,10 @@ impl Run {
 impl Shared<DeployError> for Run {
     fn broken_off(&self) -> Option<DeployError> {
         self.cancel.is_cancelled().then(|| self.cancel.error())
+    }
+
+    fn undoing(&self) {
+        self.progress.state(RunState::Undoing);
     }
 
     async fn record(&mut self, step: &'static str) -> Result<(), DeployError> {

@@ -18,6 +18,9 @@ pub(super) trait Shared<E>: Send {
     /// Why the run is to end, if it is.
     fn broken_off(&self) -> Option<E>;
 
+    /// Says that what was begun is undone now.
+    fn undoing(&self) {}
+
     /// Puts on record that the step of that name is about to act.
     async fn record(&mut self, step: &'static str) -> Result<(), E>;
 }
@@ -76,6 +79,7 @@ pub(super) async fn run<C: Shared<E>, E: From<Panicked> + Send>(
     for (at, step) in steps.iter().enumerate() {
         let (begun, outcome) = begin(*step, run).await;
         if let Err(error) = outcome {
+            run.undoing();
             let begun = if begun { at + 1 } else { at };
             let stuck = undo(steps.get(..begun).unwrap_or_default(), run).await;
             return Err(Failed { error, stuck });

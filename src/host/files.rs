@@ -1,8 +1,8 @@
 //! Directories and files of the agent.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -85,14 +85,14 @@ pub(super) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
 }
 
-/// Writes a file so that readers see the old content or the new one, also after a crash.
+/// Writes a file of that mode so that readers see the old content or the new one, also after a crash.
 ///
 /// # Errors
 /// The directory is not there or takes no files; the old content is as it was.
-pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
+pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let directory = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    let fresh = directory.join(format!(".{:016x}", rand::random::<u64>()));
-    let written = std::fs::File::create_new(&fresh).and_then(|mut file| {
+    let fresh = directory.join(fresh_name());
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh).and_then(|mut file| {
         file.write_all(content)?;
         file.sync_all()
     });
@@ -101,7 +101,26 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
         // It may not even have been made.
         std::fs::remove_file(&fresh).unwrap_or_default();
     }
-    renamed.and_then(|()| std::fs::File::open(directory)?.sync_all())
+    renamed.and_then(|()| File::open(directory)?.sync_all())
+}
+
+/// The name of a file that is being written.
+pub(super) fn fresh_name() -> String {
+    format!(".{:016x}", rand::random::<u64>())
+}
+
+/// Whether a name is one of those: what a death left of them is of no use.
+pub(super) fn is_fresh(name: &str) -> bool {
+    let digits = name.strip_prefix('.').filter(|digits| digits.len() == 16);
+    digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+}
+
+/// What is not there need not be removed.
+pub(super) fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +135,7 @@ mod tests {
         let files = DataFiles::new(data.path());
         let dir = files.make_source_dir().await.unwrap();
         assert_eq!(dir.metadata().unwrap().permissions().mode() & 0o777, 0o700);
-        std::fs::File::create(dir.join("file")).unwrap();
+        File::create(dir.join("file")).unwrap();
         files.remove_source_dir(&dir).await.unwrap();
         files.remove_source_dir(&dir).await.unwrap();
         assert!(!dir.exists());
@@ -150,10 +169,10 @@ mod tests {
     fn a_file_is_written_whole_or_not_at_all() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("state");
-        write_atomic(&path, b"one").unwrap();
-        write_atomic(&path, b"two").unwrap();
+        write_atomic(&path, b"one", 0o600).unwrap();
+        write_atomic(&path, b"two", 0o600).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert!(write_atomic(&dir.path().join("missing/state"), b"x").is_err());
+        assert!(write_atomic(&dir.path().join("missing/state"), b"x", 0o600).is_err());
     }
 }

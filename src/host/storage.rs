@@ -1,12 +1,17 @@
 //! What the agent keeps on disk: its journal, and the documents of its releases.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+
+use super::files::{blocking, gone_is_fine, is_fresh, write_atomic};
+
+/// The mode of a file that only the agent's user reads.
+const PRIVATE: u32 = 0o600;
 
 /// Durable storage: what a call answered with `Ok` is there after a loss of power.
 #[async_trait]
@@ -73,7 +78,7 @@ impl DataStorage {
             }
             lock
         };
-        let mut file = private(&self.journal_path(), false)?;
+        let mut file = private(&self.journal_path())?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         *open = Some(Journal { file, length: bytes.len() as u64, lock });
@@ -112,8 +117,8 @@ impl DataStorage {
         let mut open = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let journal = open.as_mut().ok_or_else(not_open)?;
         let path = self.journal_path();
-        write_whole(&path, bytes)?;
-        journal.file = private(&path, false)?;
+        write_atomic(&path, bytes, PRIVATE)?;
+        journal.file = private(&path)?;
         journal.length = bytes.len() as u64;
         Ok(())
     }
@@ -137,7 +142,7 @@ impl DataStorage {
     fn write(&self, document: &Document, content: &[u8]) -> io::Result<()> {
         let path = self.path(document)?;
         path.parent().map_or(Ok(()), make_dir)?;
-        write_whole(&path, content)
+        write_atomic(&path, content, PRIVATE)
     }
 
     fn remove(&self, document: &Document) -> io::Result<()> {
@@ -204,16 +209,12 @@ impl Storage for DataStorage {
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
-}
-
 fn not_open() -> io::Error {
     io::Error::other("the journal is not open")
 }
 
 fn lock(path: &Path) -> io::Result<File> {
-    let file = private(path, false)?;
+    let file = private(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::Error(e)) => Err(e),
@@ -224,45 +225,12 @@ fn lock(path: &Path) -> io::Result<File> {
 }
 
 /// A file that only the agent's user reads.
-fn private(path: &Path, fresh: bool) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).create_new(fresh).mode(0o600).open(path)
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(path)
 }
 
 fn make_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).recursive(true).create(path)
-}
-
-/// The name of a file that is being written.
-fn fresh_name() -> String {
-    format!(".{:016x}", rand::random::<u64>())
-}
-
-fn is_fresh(name: &str) -> bool {
-    let digits = name.strip_prefix('.').filter(|digits| digits.len() == 16);
-    digits.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-}
-
-/// Writes a file so that readers see the old content or the new one, also after a crash.
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory = path.parent().ok_or(ErrorKind::InvalidInput)?;
-    let fresh = directory.join(fresh_name());
-    let written = private(&fresh, true).and_then(|mut file| {
-        file.write_all(content)?;
-        file.sync_all()
-    });
-    let renamed = written.and_then(|()| std::fs::rename(&fresh, path));
-    if renamed.is_err() {
-        // It may not even have been made.
-        std::fs::remove_file(&fresh).unwrap_or_default();
-    }
-    renamed.and_then(|()| File::open(directory)?.sync_all())
-}
-
-fn gone_is_fine(outcome: io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
-    }
 }
 
 /// Names in a directory; none where it is not there.
@@ -279,9 +247,11 @@ fn entries(path: &Path) -> io::Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::host::files::fresh_name;
 
     fn document(folder: &str, name: &str) -> Document {
         Document { folder: folder.to_owned(), name: name.to_owned() }

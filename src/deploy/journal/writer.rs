@@ -43,6 +43,8 @@ struct Inside {
     compact_from: usize,
     /// How far what is on disk can be trusted.
     disk: Disk,
+    /// Whether records were taken up that could not be written since it could not be opened.
+    missed: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -98,7 +100,7 @@ impl Journal {
         inside.length = bytes.len();
         inside.compact_from = limits::JOURNAL_BYTES;
         let whole = torn == 0 && (bytes.is_empty() || bytes.ends_with(b"\n"));
-        inside.disk = if whole { Disk::Good } else { Disk::Behind };
+        inside.disk = if whole && !inside.missed { Disk::Good } else { Disk::Behind };
         Ok(open)
     }
 
@@ -179,6 +181,7 @@ impl Journal {
         {
             let mut inside = self.lock();
             inside.pending.clear();
+            inside.missed = true;
             return (inside.taken, Err(error));
         }
         let (up_to, anew, lines) = {

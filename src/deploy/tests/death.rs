@@ -46,6 +46,15 @@ impl Torn {
         }
     }
 
+    /// Begins it with an agent that dies at that moment; whether it came to its end before.
+    async fn ends(self, machine: &Machine, engine: &Engine, moment: usize) -> bool {
+        machine.dies_at(moment);
+        tokio::select! {
+            () = self.begin(engine) => true,
+            () = machine.died() => false,
+        }
+    }
+
     /// The release that runs once it is done.
     fn after(self) -> Option<&'static str> {
         match self {
@@ -120,11 +129,7 @@ async fn an_agent_that_dies_at_any_moment_leaves_the_old_version_or_the_new_one_
         let mut found = Vec::new();
         for moment in 0.. {
             let (machine, engine) = prepared(torn).await;
-            machine.dies_at(moment);
-            let ended = tokio::select! {
-                () = torn.begin(&engine) => true,
-                () = machine.died() => false,
-            };
+            let ended = torn.ends(&machine, &engine, moment).await;
             let at = format!("{torn:?} at moment {moment}: {:?}", machine.log().last());
             found.push(next_agent(&machine, torn, &at).await);
             if ended {
@@ -144,11 +149,7 @@ async fn an_agent_that_dies_again_while_it_recovers_leaves_the_same() {
     for torn in ALL {
         for moment in (1..).step_by(5) {
             let (machine, engine) = prepared(torn).await;
-            machine.dies_at(moment);
-            let ended = tokio::select! {
-                () = torn.begin(&engine) => true,
-                () = machine.died() => false,
-            };
+            let ended = torn.ends(&machine, &engine, moment).await;
             if ended {
                 break;
             }
@@ -203,11 +204,7 @@ async fn a_journal_whose_last_write_is_torn_loses_nothing_that_runs() {
     for torn in [Torn::Redeploy, Torn::Recreate, Torn::Failing] {
         for moment in 0.. {
             let (machine, engine) = prepared(torn).await;
-            machine.dies_at(moment);
-            let ended = tokio::select! {
-                () = torn.begin(&engine) => true,
-                () = machine.died() => false,
-            };
+            let ended = torn.ends(&machine, &engine, moment).await;
             if ended {
                 break;
             }
@@ -306,11 +303,8 @@ async fn a_torn_switch_waits_until_caddy_tells_which_way_it_went() {
         let (prepared, engine) = prepared(Torn::Redeploy).await;
         machine = prepared;
         let before = machine.seen().routes;
-        machine.dies_at(moment);
-        tokio::select! {
-            () = Torn::Redeploy.begin(&engine) => panic!("it was not torn after its switch"),
-            () = machine.died() => {}
-        }
+        let ended = Torn::Redeploy.ends(&machine, &engine, moment).await;
+        assert!(!ended, "it was not torn after its switch");
         if machine.seen().routes != before {
             break;
         }

@@ -353,3 +353,49 @@ async fn a_journal_does_not_grow_with_what_has_ended() {
     engine.recover().await;
     assert_eq!((ids(&engine), engine.list()), (vec!["398".to_owned(), "399".to_owned()], vec![]));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_failed_is_listed_as_being_undone_while_it_is() {
+    let (machine, engine, ..) = deployed(1, 5).await;
+    machine.fault("put_route", Fault::Refused(500, "bad domain"));
+    let (wanted, mut seen) = (run(&engine, deployment("shop", "2")), Vec::new());
+    tokio::pin!(wanted);
+    while tokio::time::timeout(Duration::from_millis(1), &mut wanted).await.is_err() {
+        seen.extend(engine.list().into_iter().map(|run| run.state));
+    }
+    seen.dedup();
+    assert_eq!(seen, [RunState::Running, RunState::Undoing]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_a_deploy_does_not_cancel_the_undeploy_behind_it() {
+    let machine = Machine::new();
+    machine.app(App::Silent);
+    let (engine, state, ports) = machine.engine();
+    let request = UndeployRequest { deployment_id: Some("1".to_owned()), ..undeploy_of("shop") };
+    let cancel = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        engine.cancel("1").await
+    };
+    let (outcome, undeployed, cancelled) =
+        tokio::join!(run(&engine, deployment("shop", "1")), engine.undeploy(request, None), cancel);
+    assert!(matches!(outcome.unwrap_err().reason, DeployError::Cancelled));
+    assert!(undeployed.is_ok() && cancelled.is_ok());
+    assert_eq!(everything(&machine, &state, &ports), nothing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_up_while_the_journal_could_not_be_opened_is_written_when_it_can() {
+    let machine = Machine::new();
+    machine.container(&labels("shop", "1"), 10_001);
+    machine.fault("open_journal", Fault::Down);
+    let (engine, ..) = machine.engine();
+    engine.recover().await;
+    assert_eq!(ids(&engine), ["1"], "it is learned from what runs");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    machine.inside().faults.clear();
+    run(&engine, deployment("blog", "1")).await.unwrap();
+    engine.shutdown(Duration::from_secs(1)).await;
+    let journal = String::from_utf8(machine.inside().journal.clone()).unwrap();
+    assert!(journal.lines().any(|line| line.contains("released") && line.contains("\"shop\"")), "{journal}");
+}

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::host::files::write_atomic;
+use crate::host::files::{gone_is_fine, write_atomic};
 use crate::host::proxy::Route;
 
 /// The file whose content is the address.
@@ -110,7 +110,7 @@ impl Ledger {
         let record = Record { id: route.id.clone(), domains: route.domains.clone(), port: route.upstream_port };
         let place = self.place(&route.id);
         make_readable(&place)?;
-        write_atomic(&place.join(RECORD), serde_json::to_string(&record)?.as_bytes())?;
+        write_atomic(&place.join(RECORD), serde_json::to_string(&record)?.as_bytes(), 0o644)?;
         File::open(&self.dir)?.sync_all()
     }
 
@@ -118,12 +118,8 @@ impl Ledger {
     pub(super) fn forget(&self, id: &str) -> io::Result<()> {
         let place = self.place(id);
         // First: what is left without it is of no route.
-        let there = |removed: io::Result<()>| match removed {
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        };
-        there(fs::remove_file(place.join(RECORD)))?;
-        there(fs::remove_dir_all(place))?;
+        gone_is_fine(fs::remove_file(place.join(RECORD)))?;
+        gone_is_fine(fs::remove_dir_all(place))?;
         File::open(&self.dir)?.sync_all()
     }
 
@@ -147,8 +143,7 @@ impl Ledger {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
             _ => {
                 let secret = format!("{:032x}", rand::random::<u128>());
-                write_atomic(&file, secret.as_bytes())?;
-                fs::set_permissions(&file, Permissions::from_mode(0o600))?;
+                write_atomic(&file, secret.as_bytes(), 0o600)?;
                 Ok(secret)
             }
         }
