@@ -10,6 +10,7 @@
 //! ```
 
 mod command;
+mod log;
 mod proxy;
 mod real;
 mod runtime;
@@ -24,6 +25,7 @@ pub mod process;
 pub mod storage;
 
 pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line, Processes, Stream};
+pub use log::{LogEntry, LogQuery, LogReader, LogSource};
 pub use process::OpenFiles;
 pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 pub use real::{HostSettings, install_crypto};

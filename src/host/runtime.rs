@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::{Batch, Line};
+use super::{Batch, Line, LogQuery, LogReader};
 use crate::secret::Secret;
 
 /// Which engine.
@@ -245,6 +245,9 @@ pub trait Runtime: Send + Sync {
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError>;
     /// The last `count` lines of its output, oldest first; long lines are cut.
     async fn tail(&self, name: &str, count: usize) -> Result<Vec<Line>, RuntimeError>;
+    /// Its log. Nothing is read that is not asked for, so that a slow reader slows the engine, and its size costs no memory;
+    /// dropping the reader closes the connection.
+    async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError>;
     /// Runs a command inside the running container, at most for `limit`.
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
     /// The image of that name or id, [`RuntimeError::NotFound`] if it is not here.

@@ -14,6 +14,7 @@ use crate::limits;
 /// engine is too old or too new.
 const BASE: &str = "http://engine/";
 
+#[derive(Clone)]
 pub(super) struct Api {
     pub(super) client: Client,
     pub(super) socket: PathBuf,
@@ -83,8 +84,8 @@ impl Api {
 }
 
 /// The system's own reason within an error.
-fn io_cause(error: &reqwest::Error) -> Option<&io::Error> {
-    let mut cause: Option<&dyn Error> = Some(error);
+pub(super) fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut cause = Some(error);
     while let Some(e) = cause {
         if let Some(io) = e.downcast_ref::<io::Error>() {
             return Some(io);
