@@ -27,7 +27,7 @@ pub struct LogEntry {
     pub stream: Stream,
     /// When the engine took it, as exactly as it tells: Docker to the nanosecond, Podman to the second.
     pub at: Timestamp,
-    /// The text without its newline; whatever bytes the program wrote.
+    /// The text without its newline, but with the return before it; whatever bytes the program wrote.
     pub text: Bytes,
     /// Whether its line ends with it.
     pub ends: bool,

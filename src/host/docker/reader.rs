@@ -70,7 +70,9 @@ impl Log<'_> {
             return self.read(&LogQuery { tail: None, since: Some(Timestamp::now()), ..*query }).await;
         }
         let now = LogQuery { follow: false, ..*query };
-        let began = self.read(&now).await?.next().await?.and_then(|entries| entries.first().map(|entry| entry.at));
+        // With the line before them: behind its end there are none but theirs.
+        let more = LogQuery { tail: Some(count.saturating_add(1)), ..now };
+        let began = self.read(&more).await?.next().await?.and_then(|entries| entries.first().map(|entry| entry.at));
         let since = began.max(query.since);
         let mut all = self.read(&LogQuery { tail: None, since, ..now }).await?;
         let (mut lines, mut ended) = (0, true);

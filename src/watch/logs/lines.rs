@@ -143,8 +143,10 @@ impl Lines {
             if !entry.ends {
                 return;
             }
-            of.text.end().into()
+            Bytes::from(of.text.end())
         };
+        // Terminals end lines with it too.
+        let text = if text.ends_with(b"\r") { text.slice(..text.len() - 1) } else { text };
         let line = self.line((entry.stream, begun), (text, false));
         out.push(LogItem::Line(line));
     }
