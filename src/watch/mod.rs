@@ -3,10 +3,14 @@
 mod events;
 mod exit;
 mod health;
+mod live;
+mod monitor;
 mod ready;
 mod routes;
 
 pub use events::{About, Event, Events, Gone, What};
 pub use health::{Check, ExpectedStatus, Retry, Verdict, check, check_with_retry};
+pub use live::{ContainerSeen, EngineSeen, Live};
+pub use monitor::{AppHealth, Condition, ContainerPlace, Monitor, OnUnhealthy, TooMany, Watched};
 pub use ready::{NotReady, Readiness, Why, wait_ready};
 pub use routes::keep_routes;
