@@ -422,4 +422,7 @@ pub const NAMED_ANSWER: Duration = Duration::from_mins(1);
 pub const EVENTS_DELIVERED: usize = 16;
 
 /// Pause before Mission Control is asked again whether somebody there takes events.
-pub const EVENTS_TAKER_LOOK: Duration = Duration::from_secs(5);
+pub const EVENTS_TAKER_LOOK: Duration = Duration::from_secs(2);
+
+/// Shortest time between two checks of the monitor.
+pub const SHORTEST_MONITOR_INTERVAL: Duration = Duration::from_millis(500);

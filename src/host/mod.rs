@@ -31,11 +31,11 @@ pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 pub use real::{HostSettings, install_crypto};
 pub use records::{read_records, write_record};
 pub use runtime::{
-    BuildImage, Container, ContainerSpec, ContainerStatus, EngineAction, EngineEvent, EngineEvents, ExecEnd, HealthState, Image, Publish, Restart, Runtime,
-    RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    BuildImage, Container, ContainerSpec, ContainerStatus, EngineAction, EngineEvent, EngineEvents, ExecEnd,
+    HealthState, Image, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
 };
 pub use storage::{Document, Storage};
-pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer};
+pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer, boot_id};
 
 use std::sync::Arc;
 

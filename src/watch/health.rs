@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::exit;
-use crate::host::{Container, ContainerStatus, HealthState, Host, HttpAnswer, Probe, ProbeAnswer, RuntimeKind, RuntimeTarget};
+use crate::host::{
+    Container, ContainerStatus, HealthState, Host, HttpAnswer, Probe, ProbeAnswer, RuntimeKind, RuntimeTarget,
+};
 use crate::limits;
 
 /// HTTP statuses that count as healthy: codes and ranges; empty means any.

@@ -189,7 +189,8 @@ impl Live {
     /// Looks at all containers of an engine.
     async fn survey(&self, target: &RuntimeTarget, runtime: &dyn Runtime) -> Result<(), RuntimeError> {
         let listed = runtime.list(&Labels::all()).await?;
-        let gone = |seen: &ContainerSeen| seen.target == *target && listed.iter().all(|one| one.id != seen.container.id);
+        let gone =
+            |seen: &ContainerSeen| seen.target == *target && listed.iter().all(|one| one.id != seen.container.id);
         self.lock().containers.retain(|_, seen| !gone(seen));
         for container in &listed {
             self.look(target, runtime, &container.id).await?;

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 
 use crate::apps::{AppState, Labels, PortManager};
 use crate::deploy::{Deployment, Engine, EngineSettings};
-use crate::watch::{Events, Monitor};
 use crate::host::{Container, ContainerStatus, Document, HealthState, Host, Route, RuntimeKind, RuntimeTarget};
+use crate::watch::{Events, Monitor};
 
 pub(super) const DOCKER: RuntimeTarget = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
 

@@ -129,7 +129,8 @@ mod tests {
     fn events_say_what_happened_to_which_container() {
         let line = |action: &str| {
             let attributes = json!({ "name": "web", "exitCode": "137" });
-            json!({ "Type": "container", "Action": action, "Actor": { "ID": "1", "Attributes": attributes } }).to_string()
+            json!({ "Type": "container", "Action": action, "Actor": { "ID": "1", "Attributes": attributes } })
+                .to_string()
         };
         let action = |text: &str| event(line(text).as_bytes()).map(|event| event.action);
         assert_eq!(action("die"), Some(EngineAction::Exited(Some(137))));

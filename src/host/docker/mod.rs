@@ -31,7 +31,8 @@ use tokio_util::io::ReaderStream;
 use self::api::Api;
 use super::command::{Batch, Line};
 use super::runtime::{
-    BuildImage, Container, ContainerSpec, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    BuildImage, Container, ContainerSpec, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind,
+    RuntimeTarget, Runtimes,
 };
 use crate::limits;
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Monitor;
 use super::entry::{ContainerPlace, Entry, OnUnhealthy, Watched};
 use super::rounds::Due;
 use super::wellness::{Change, Condition};
-use super::Monitor;
 use crate::apps::AppStatus;
 use crate::limits;
 use crate::watch::events::{About, What};

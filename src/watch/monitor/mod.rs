@@ -102,7 +102,8 @@ impl Monitor {
 
     /// A container was looked at: what was not told of it may show.
     pub(super) fn looked_at(&self, container: &Container) {
-        let of_app = self.with_container(&container.name, |entry| entry.looked_at(container)).filter(|_| !container.runs());
+        let of_app =
+            self.with_container(&container.name, |entry| entry.looked_at(container)).filter(|_| !container.runs());
         self.stopped(of_app);
         if container.runs() {
             let app_id = self.with_container(&container.name, |_| ());
