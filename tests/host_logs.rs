@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use engines::{KINDS, engine, shell, task, unique};
 use otturnaut::host::{LogEntry, LogQuery, LogReader, Runtime, RuntimeError, RuntimeKind, Stream};
 use serde_json::json;
-use engines::{KINDS, engine, shell, task, unique};
 use tokio::io::copy_bidirectional;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;

@@ -8,13 +8,20 @@ mod caddy;
 mod command;
 mod deployment;
 mod errors;
+mod events;
 mod git;
 mod health_check;
+mod health_monitor;
 mod json;
+mod logs;
 mod port_manager;
 mod runtime;
+mod supervisor;
 
-pub use command::Supervisor as Runners;
+pub use command::runners;
+pub use events::{Receiver, Subscriptions, report};
+pub use logs::streams as log_streams;
+pub use supervisor::Supervisor;
 
 use std::sync::Arc;
 
@@ -23,6 +30,7 @@ use crate::build::{Build, Git};
 use crate::deploy::Engine;
 use crate::host::Host;
 use crate::node::{GenServer, Module, Modules};
+use crate::watch::{Events, Logs, Monitor};
 
 /// What the functions work with.
 pub struct Api {
@@ -39,7 +47,17 @@ pub struct Api {
     /// Deploys.
     pub engine: Engine,
     /// Who runs commands now.
-    pub runners: Runners,
+    pub runners: Supervisor,
+    /// Logs.
+    pub logs: Logs,
+    /// Who streams them now.
+    pub log_streams: Supervisor,
+    /// What happens.
+    pub events: Events,
+    /// Who is told of it.
+    pub subscriptions: Subscriptions,
+    /// How the applications are.
+    pub monitor: Monitor,
 }
 
 /// What a node is given: its functions and its registered servers.
@@ -60,12 +78,13 @@ pub fn face(api: Api) -> Face {
         vec![app_state::module(&state), port_manager::module(&ports)],
         vec![command::module(&api), command::result_module(), git::module(&api), build::module(&api)],
         deployment::modules(&api),
-        vec![health_check::module(&api)],
+        vec![health_check::module(&api), health_monitor::module(&api), events::module(&api), logs::module(&api)],
         vec![caddy::module(&api), caddy::route_module(), caddy::client_module(&api)],
         runtime::MODULES.map(|engine| runtime::module(&api, engine)).into(),
     ];
     all.into_iter().flatten().for_each(|module: Module| modules.add(module));
     let runners: Arc<dyn GenServer> = Arc::new(api.runners.clone());
-    let servers: Vec<Arc<dyn GenServer>> = vec![state, ports, runners];
+    let log_streams: Arc<dyn GenServer> = Arc::new(api.log_streams.clone());
+    let servers: Vec<Arc<dyn GenServer>> = vec![state, ports, runners, log_streams];
     Face { modules, servers: servers.into_iter().map(|server| (server.module(), server)).collect() }
 }

@@ -42,6 +42,7 @@ mod runs;
 mod saga;
 mod settle;
 mod steps;
+mod story;
 mod stuck;
 mod undeploy;
 

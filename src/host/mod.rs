@@ -6,13 +6,15 @@
 //!        --> Processes (process/)                          commands of the host
 //!        --> Network   (network.rs)                        probes and free ports
 //!        --> Files     (files.rs)                          source directories, atomic writes
-//!        --> Storage   (storage.rs)                        the journal, documents of releases
+//!        --> Storage   (storage.rs)                        the journal, documents of releases, events
 //! ```
 
 mod command;
+mod event_file;
 mod log;
 mod proxy;
 mod real;
+mod records;
 mod runtime;
 mod sockets;
 mod world;
@@ -29,12 +31,13 @@ pub use log::{LogEntry, LogQuery, LogReader, LogSource};
 pub use process::OpenFiles;
 pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 pub use real::{HostSettings, install_crypto};
+pub use records::{read_records, write_record};
 pub use runtime::{
-    BuildImage, Container, ContainerSpec, ContainerStatus, ExecEnd, HealthState, Image, Publish, Restart, Runtime,
-    RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    BuildImage, Container, ContainerSpec, ContainerStatus, EngineAction, EngineEvent, EngineEvents, ExecEnd,
+    HealthState, Image, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
 };
 pub use storage::{Document, Storage};
-pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer};
+pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer, boot_id};
 
 use std::sync::Arc;
 

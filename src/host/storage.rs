@@ -1,4 +1,4 @@
-//! What the agent keeps on disk: its journal, and the documents of its releases.
+//! What the agent keeps on disk: its journal, its events, and the documents of its releases.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::event_file::EventFile;
 use super::files::{blocking, gone_is_fine, is_fresh, write_atomic};
 use crate::limits;
 
@@ -26,6 +27,18 @@ pub trait Storage: Send + Sync {
     async fn append_journal(&self, bytes: Vec<u8>) -> io::Result<()>;
     /// Puts another journal in its place, whole or not at all.
     async fn replace_journal(&self, bytes: Vec<u8>) -> io::Result<()>;
+    /// The events as they are, the oldest first; empty if there are none. Takes the directory as the journal does.
+    ///
+    /// # Errors
+    /// As for the journal.
+    async fn read_events(&self) -> io::Result<Vec<u8>>;
+    /// Adds events, all of them or nothing that stays; the oldest go where there are too many. A loss of power may take the
+    /// last ones.
+    async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()>;
+    /// The number of the last event that Mission Control has, if it is known.
+    async fn read_told(&self) -> io::Result<Option<u64>>;
+    /// Notes that number; a loss of power may take it.
+    async fn write_told(&self, number: u64) -> io::Result<()>;
     /// Writes a document of a folder, whole or not at all. Only the agent's user can read it.
     async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()>;
     /// Reads a document.
@@ -58,6 +71,7 @@ pub struct Document {
 pub struct DataStorage {
     dir: PathBuf,
     journal: Arc<Mutex<Option<Journal>>>,
+    events: Arc<Mutex<Option<EventFile>>>,
 }
 
 /// The journal while it is open.
@@ -72,7 +86,7 @@ struct Journal {
 impl DataStorage {
     /// Storage under `data_dir`, which is made when it is first needed.
     pub fn new(data_dir: &Path) -> Self {
-        Self { dir: data_dir.to_owned(), journal: Arc::default() }
+        Self { dir: data_dir.to_owned(), journal: Arc::default(), events: Arc::default() }
     }
 
     fn open(&self) -> io::Result<Vec<u8>> {
@@ -98,8 +112,8 @@ impl DataStorage {
     /// is held.
     fn clear_torn(&self) -> io::Result<()> {
         let mut folders = vec![self.dir.clone()];
-        for shelf in [RELEASES, LOGS].map(|shelf| self.folders(shelf)) {
-            folders.extend(entries(&shelf)?.into_iter().map(|folder| shelf.join(folder)));
+        for kind in [RELEASES, LOGS].map(|kind| self.folders(kind)) {
+            folders.extend(entries(&kind)?.into_iter().map(|folder| kind.join(folder)));
         }
         for folder in folders {
             for name in entries(&folder)?.iter().filter(|name| is_fresh(name)) {
@@ -135,44 +149,59 @@ impl DataStorage {
         Ok(())
     }
 
+    /// The events' file, once the directory is this process's.
+    fn with_events<T>(&self, work: impl FnOnce(&mut EventFile) -> io::Result<T>) -> io::Result<T> {
+        if self.journal.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            self.open()?;
+        }
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = match events.take() {
+            Some(open) => open,
+            None => EventFile::open(&self.dir)?,
+        };
+        let done = work(&mut open);
+        *events = Some(open);
+        done
+    }
+
     fn journal_path(&self) -> PathBuf {
         self.dir.join("journal")
     }
 
-    fn folders(&self, shelf: Shelf) -> PathBuf {
-        self.dir.join(shelf.dir)
+    fn folders(&self, kind: Kind) -> PathBuf {
+        self.dir.join(kind.dir)
     }
 
-    fn path(&self, shelf: Shelf, document: &Document) -> io::Result<PathBuf> {
+    fn path(&self, kind: Kind, document: &Document) -> io::Result<PathBuf> {
         let plain = |part: &str| !part.is_empty() && !part.contains(['/', '\0']);
         if !plain(&document.folder) || document.folder.starts_with('.') || !plain(&document.name) {
             return Err(ErrorKind::InvalidInput.into());
         }
-        Ok(self.folders(shelf).join(&document.folder).join(format!("{}{}", document.name, shelf.suffix)))
+        Ok(self.folders(kind).join(&document.folder).join(format!("{}{}", document.name, kind.suffix)))
     }
 
-    fn write(&self, shelf: Shelf, document: &Document, content: &[u8]) -> io::Result<()> {
-        let path = self.path(shelf, document)?;
-        if shelf.most.is_some_and(|most| !path.exists() && self.list(shelf).is_ok_and(|all| all.len() >= most)) {
+    fn write(&self, kind: Kind, document: &Document, content: &[u8]) -> io::Result<()> {
+        let path = self.path(kind, document)?;
+        if kind.most.is_some_and(|most| !path.exists() && self.list(kind).is_ok_and(|all| all.len() >= most)) {
             return Err(ErrorKind::QuotaExceeded.into());
         }
         path.parent().map_or(Ok(()), make_dir)?;
         write_atomic(&path, content, PRIVATE)
     }
 
-    fn remove(&self, shelf: Shelf, document: &Document) -> io::Result<()> {
-        let path = self.path(shelf, document)?;
+    fn remove(&self, kind: Kind, document: &Document) -> io::Result<()> {
+        let path = self.path(kind, document)?;
         gone_is_fine(std::fs::remove_file(&path))?;
         // It stays where it is not empty.
         path.parent().map_or(Ok(()), std::fs::remove_dir).unwrap_or_default();
         Ok(())
     }
 
-    fn list(&self, shelf: Shelf) -> io::Result<Vec<Document>> {
+    fn list(&self, kind: Kind) -> io::Result<Vec<Document>> {
         let mut all = Vec::new();
-        for folder in entries(&self.folders(shelf))? {
-            for name in entries(&self.folders(shelf).join(&folder))? {
-                if let Some(name) = name.strip_suffix(shelf.suffix).filter(|name| !name.is_empty()) {
+        for folder in entries(&self.folders(kind))? {
+            for name in entries(&self.folders(kind).join(&folder))? {
+                if let Some(name) = name.strip_suffix(kind.suffix).filter(|name| !name.is_empty()) {
                     all.push(Document { folder: folder.clone(), name: name.to_owned() });
                 }
             }
@@ -180,8 +209,8 @@ impl DataStorage {
         Ok(all)
     }
 
-    async fn read(&self, shelf: Shelf, document: &Document) -> io::Result<Option<Vec<u8>>> {
-        let path = self.path(shelf, document)?;
+    async fn read(&self, kind: Kind, document: &Document) -> io::Result<Option<Vec<u8>>> {
+        let path = self.path(kind, document)?;
         blocking(move || match std::fs::read(path) {
             Ok(content) => Ok(Some(content)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
@@ -193,16 +222,16 @@ impl DataStorage {
 
 /// A directory of folders with documents.
 #[derive(Clone, Copy)]
-struct Shelf {
+struct Kind {
     dir: &'static str,
     suffix: &'static str,
     /// Most documents.
     most: Option<usize>,
 }
 
-const RELEASES: Shelf = Shelf { dir: "releases", suffix: ".json", most: None };
+const RELEASES: Kind = Kind { dir: "releases", suffix: ".json", most: None };
 
-const LOGS: Shelf = Shelf { dir: "logs", suffix: ".log", most: Some(limits::KEPT_LOGS) };
+const LOGS: Kind = Kind { dir: "logs", suffix: ".log", most: Some(limits::KEPT_LOGS) };
 
 #[async_trait]
 impl Storage for DataStorage {
@@ -219,6 +248,26 @@ impl Storage for DataStorage {
     async fn replace_journal(&self, bytes: Vec<u8>) -> io::Result<()> {
         let storage = self.clone();
         blocking(move || storage.replace(&bytes)).await
+    }
+
+    async fn read_events(&self) -> io::Result<Vec<u8>> {
+        let storage = self.clone();
+        blocking(move || storage.with_events(|events| events.read())).await
+    }
+
+    async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let storage = self.clone();
+        blocking(move || storage.with_events(|events| events.append(&bytes))).await
+    }
+
+    async fn read_told(&self) -> io::Result<Option<u64>> {
+        let storage = self.clone();
+        blocking(move || storage.with_events(|events| events.read_told())).await
+    }
+
+    async fn write_told(&self, number: u64) -> io::Result<()> {
+        let storage = self.clone();
+        blocking(move || storage.with_events(|events| events.write_told(number))).await
     }
 
     async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()> {
@@ -276,7 +325,7 @@ fn lock(path: &Path) -> io::Result<File> {
 }
 
 /// A file that only the agent's user reads.
-fn private(path: &Path) -> io::Result<File> {
+pub(super) fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(path)
 }
 
@@ -320,6 +369,19 @@ mod tests {
         storage.replace_journal(b"three ".to_vec()).await.unwrap();
         storage.append_journal(b"four".to_vec()).await.unwrap();
         assert_eq!(storage.open_journal().await.unwrap(), b"three four");
+    }
+
+    #[tokio::test]
+    async fn events_are_kept_beside_the_journal_and_by_one_agent() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataStorage::new(dir.path());
+        first.append_events(b"one ".to_vec()).await.unwrap();
+        first.open_journal().await.unwrap();
+        first.append_events(b"two".to_vec()).await.unwrap();
+        let second = DataStorage::new(dir.path());
+        assert_eq!(second.append_events(b"three".to_vec()).await.unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(first);
+        assert_eq!(second.read_events().await.unwrap(), b"one two");
     }
 
     #[tokio::test]

@@ -32,6 +32,7 @@ mod links;
 mod listen;
 mod monitors;
 mod name;
+mod named;
 mod outgoing;
 mod parse;
 mod processes;
@@ -53,6 +54,7 @@ mod transport;
 pub use burst::Burst;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
 pub use gen_server::GenServer;
+pub use named::{Connection, Named};
 pub use raise::Raise;
 pub use tls::{Tls, TlsError, TlsFiles};
 
@@ -363,6 +365,11 @@ impl Node {
     /// A reference that nobody else has.
     pub fn make_reference(&self) -> Option<Reference> {
         self.0.processes.new_reference()
+    }
+
+    /// Waits until the node is about to end: what only serves others ends then.
+    pub async fn closing(&self) {
+        self.0.closing.cancelled().await;
     }
 
     /// Takes no new work, waits up to `grace` for running calls, ends the rest, closes the links.

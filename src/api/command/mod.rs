@@ -23,7 +23,7 @@ use crate::term::{Pid, Term, atom};
 const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Who runs commands.
-pub(super) fn runners() -> Supervisor {
+pub fn runners() -> Supervisor {
     Supervisor::new("Elixir.Otturnaut.Command.Supervisor", limits::RUNNERS)
 }
 

@@ -19,7 +19,7 @@ use crate::watch::LogError;
 const LINES: usize = 100;
 
 /// Who streams logs.
-pub(super) fn streams() -> Supervisor {
+pub fn streams() -> Supervisor {
     Supervisor::new("Elixir.Otturnaut.Logs.Supervisor", limits::LOG_STREAMS)
 }
 

@@ -69,7 +69,7 @@ fn both(args: &[Term], opts: &Fields<'_>) -> Result<Option<Asked>, ReadError> {
 fn instant(at: &Reader<'_>) -> Result<Timestamp, ReadError> {
     let found = match at.term() {
         Term::Int(seconds) => Timestamp::from_second(*seconds).ok(),
-        Term::Float(seconds) => SignedDuration::try_from_secs_f64(f64::from(*seconds))
+        Term::Float(seconds) => SignedDuration::try_from_secs_f64(seconds.get())
             .ok()
             .and_then(|passed| Timestamp::UNIX_EPOCH.checked_add(passed).ok()),
         Term::Map(_) => at.fields().ok().and_then(|fields| date_time(&fields)),
@@ -95,7 +95,7 @@ fn date_time(fields: &Fields<'_>) -> Option<Timestamp> {
     let offsets = (-86_400, 86_400);
     let offset = number("utc_offset", offsets)? + number("std_offset", offsets)?;
     let local = civil::DateTime::new(year, month, day, hour, minute, second, microseconds * 1_000);
-    let local = local.ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    let local = TimeZone::UTC.to_timestamp(local.ok()?).ok()?;
     local.checked_sub(SignedDuration::from_secs(offset)).ok()
 }
 

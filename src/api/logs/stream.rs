@@ -8,7 +8,7 @@ use crate::api::args::error;
 use crate::api::supervisor::Seat;
 use crate::limits;
 use crate::node::{Context, Node};
-use crate::term::{Pid, Term, atom};
+use crate::term::{Pid, atom};
 use crate::watch::{LogError, LogStream};
 
 /// How a stream ended.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::apps::{AppState, Labels, PortManager};
 use crate::deploy::{Deployment, Engine, EngineSettings};
 use crate::host::{Container, ContainerStatus, Document, HealthState, Host, Route, RuntimeKind, RuntimeTarget};
+use crate::watch::{Events, Monitor};
 
 pub(super) const DOCKER: RuntimeTarget = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
 
@@ -80,6 +81,7 @@ pub(super) struct Inside {
     pub(super) says: Says,
     pub(super) log: Vec<String>,
     pub(super) journal: Vec<u8>,
+    pub(super) events: Vec<u8>,
     /// Where the last write to it began.
     last_write: usize,
     pub(super) documents: BTreeMap<Document, Vec<u8>>,
@@ -148,7 +150,10 @@ impl Machine {
     pub(super) fn engine(&self) -> (Engine, AppState, PortManager) {
         let (state, ports) = (AppState::default(), PortManager::new(10_000..=10_009, Arc::new(self.clone())));
         let outpost = OUTPOST.to_owned();
-        let settings = EngineSettings { outpost, host: self.host(), state: state.clone(), ports: ports.clone() };
+        let (host, events) = (self.host(), Events::new(Arc::new(self.clone())));
+        let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
+        let (state_of_it, ports_of_it) = (state.clone(), ports.clone());
+        let settings = EngineSettings { outpost, host, state: state_of_it, ports: ports_of_it, events, monitor };
         (Engine::new(settings), state, ports)
     }
 

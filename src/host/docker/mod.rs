@@ -37,7 +37,8 @@ use self::api::Api;
 use super::command::{Batch, Line};
 use super::log::{LogQuery, LogReader};
 use super::runtime::{
-    BuildImage, Container, ContainerSpec, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    BuildImage, Container, ContainerSpec, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind,
+    RuntimeTarget, Runtimes,
 };
 use crate::limits;
 
@@ -182,6 +183,10 @@ impl Runtime for Engine {
             Ok(_) | Err(RuntimeError::Http { status: 304, .. }) => Ok(()),
             Err(e) => Err(not_found(e, name)),
         }
+    }
+
+    async fn events(&self, labels: &[String]) -> Result<EngineEvents, RuntimeError> {
+        events::follow(&self.api, labels).await
     }
 
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {

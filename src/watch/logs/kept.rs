@@ -253,6 +253,7 @@ mod tests {
             exit_code: None,
             restart_count: 0,
             created: 7,
+            started_at: None,
             oom_killed: false,
             error: String::new(),
             health: None,
