@@ -47,8 +47,7 @@ impl Entries {
             }
             let stream = if part.stream == STDERR { Stream::Stderr } else { Stream::Stdout };
             let mut text = part.bytes;
-            loop {
-                let Some(at) = self.time(&mut text)? else { break };
+            while let Some(at) = self.time(&mut text)? {
                 let (now, last) = if self.terminal { self.of_terminal(text) } else { (text, part.last) };
                 text = text.get(now.len()..).unwrap_or_default();
                 out.extend(self.entry((stream, at), (piece, now), last));

@@ -110,7 +110,7 @@ impl Logs {
     pub(super) async fn kept(&self, app_id: &str, deployment_id: &str) -> Result<Option<Kept>, LogError> {
         let document = Document { folder: app_id.to_owned(), name: deployment_id.to_owned() };
         let found = self.host.storage.get_log(&document).await.map_err(LogError::Storage)?;
-        Ok(found.and_then(|bytes| Kept::read(&document, bytes.into())))
+        Ok(found.and_then(|bytes| Kept::read(&document, &bytes.into())))
     }
 
     /// The log of the container that served next after one that is gone, if that is gone as well.

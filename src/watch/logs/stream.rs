@@ -217,13 +217,14 @@ impl LogStream {
                     };
                     self.read(read, reading, &mut items).await?;
                 }
-                Next::Kept(reader) => match reader.next().await {
-                    Ok(Some(entries)) => self.take(entries, &mut items),
-                    Ok(None) | Err(_) => {
+                Next::Kept(reader) => {
+                    if let Ok(Some(entries)) = reader.next().await {
+                        self.take(entries, &mut items);
+                    } else {
                         self.lines.flush(&mut items);
                         self.next = Next::Over { gone: true };
                     }
-                },
+                }
                 Next::Over { gone } => {
                     let gone = *gone;
                     self.go_on(gone, &mut items).await?;
