@@ -1,6 +1,12 @@
 //! Logs of containers of the real Docker and the real Podman, as the adapters read them.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends there")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test ends there"
+)]
 
 #[path = "support/engines.rs"]
 mod engines;
@@ -166,10 +172,10 @@ impl Counting {
         let (bytes, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let to = if kind == RuntimeKind::Docker { "/var/run/docker.sock" } else { "/run/podman/podman.sock" };
         let (counted, held) = (bytes.clone(), open.clone());
-        tokio::task::spawn(async move {
+        tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let (counted, held) = (counted.clone(), held.clone());
-                tokio::task::spawn(async move {
+                tokio::spawn(async move {
                     held.fetch_add(1, Ordering::SeqCst);
                     let engine = UnixStream::connect(to).await.unwrap();
                     let mut client = Counted { inner: client, written: counted };
