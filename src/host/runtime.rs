@@ -79,6 +79,8 @@ pub struct Container {
     pub created: i64,
     /// When it was started last (inspect only).
     pub started_at: Option<Timestamp>,
+    /// When it ended last, also where it runs again (inspect only).
+    pub finished_at: Option<Timestamp>,
     /// Whether the system killed it for want of memory (inspect only).
     pub oom_killed: bool,
     /// The engine's own words on why it does not run, empty if there are none (inspect only).

@@ -38,6 +38,7 @@ impl Inside {
             restart_count: 0,
             created: self.made,
             started_at: None,
+            finished_at: None,
             oom_killed: self.says.ended.0,
             error: self.says.ended.1.to_owned(),
             health: self.says.health.clone(),

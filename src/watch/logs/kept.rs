@@ -1,7 +1,7 @@
 //! The log of a container that is about to go: its last part, as text that a person can read as well.
 //!
 //! ```text
-//! # otturnaut log 1 0123456789ab... otturnaut-shop-1 docker 1768472430 served whole
+//! # otturnaut log 1 0123456789ab... otturnaut-shop-1 docker 2026-01-15T10:20:32Z served whole
 //! 2026-01-15T10:20:30.123456789Z stdout F a line
 //! 2026-01-15T10:20:31Z stderr P a piece of one
 //! ```
@@ -95,7 +95,7 @@ async fn write(
     let (id, name, kind) = (&container.id, &container.name, went.runtime.kind);
     let whole = if whole { "whole" } else { "cut" };
     // A string takes all that is written.
-    writeln!(head, "{HEAD} {id} {name} {kind} {} {served} {whole}", container.created).unwrap_or_default();
+    writeln!(head, "{HEAD} {id} {name} {kind} {} {served} {whole}", Timestamp::now()).unwrap_or_default();
     let mut text = head.into_bytes();
     for entry in &entries {
         text.extend_from_slice(entry);
@@ -126,6 +126,8 @@ fn line(entry: &LogEntry, within: bool) -> Vec<u8> {
 #[derive(Debug)]
 pub(super) struct Kept {
     pub(super) life: Life,
+    /// When its container went.
+    pub(super) went_at: Timestamp,
     /// Whether its container never served.
     pub(super) failed: bool,
     /// Whether it is all that the container said.
@@ -137,7 +139,7 @@ impl Kept {
     pub(super) fn read(document: &Document, text: &Bytes) -> Option<Self> {
         let end = text.iter().position(|byte| *byte == b'\n')?;
         let head = std::str::from_utf8(text.get(..end)?).ok()?.strip_prefix(HEAD)?;
-        let [id, name, kind, created, served, whole] = head.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
+        let [id, name, kind, went_at, served, whole] = head.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
         let kinds = [RuntimeKind::Docker, RuntimeKind::Podman];
         let kind = kinds.into_iter().find(|known| known.to_string() == kind)?;
         let life = Life {
@@ -146,9 +148,9 @@ impl Kept {
             container_id: id.to_owned(),
             container_name: name.to_owned(),
             runtime: RuntimeTarget { kind, socket: None },
-            created: created.parse().ok()?,
         };
-        Some(Self { life, failed: served == "failed", whole: whole == "whole", text: text.slice(end + 1..) })
+        let went_at = went_at.parse().ok()?;
+        Some(Self { life, went_at, failed: served == "failed", whole: whole == "whole", text: text.slice(end + 1..) })
     }
 
     /// Its entries, as an engine would give them.
@@ -256,6 +258,7 @@ mod tests {
             restart_count: 0,
             created: 7,
             started_at: None,
+            finished_at: None,
             oom_killed: false,
             error: String::new(),
             health: None,
@@ -284,7 +287,7 @@ mod tests {
     async fn what_is_kept_is_read_as_it_was() {
         let log: Vec<_> = (0..4).map(|at| entry(at, b"a  \xff line", at != 2)).collect();
         let kept = written(log.clone(), 100).await;
-        assert!(kept.failed && kept.whole && kept.life.created == 7);
+        assert!(kept.failed && kept.whole);
         assert_eq!((kept.life.short_id(), kept.life.runtime.kind), ("0123456789ab", RuntimeKind::Podman));
         assert_eq!(all(kept.entries(&LogQuery::default())).await, log);
         let query = LogQuery { tail: Some(2), ..LogQuery::default() };
@@ -305,7 +308,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_stands_in_the_file_is_read_or_left(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let file = [HEAD.as_bytes(), b" a b docker 1 served cut\n", &text].concat().into();
+            let file = [HEAD.as_bytes(), b" a b docker 2026-01-15T10:20:32Z served cut\n", &text].concat().into();
             entries(&Kept::read(&document(), &file).unwrap().text).for_each(drop);
             drop(Kept::read(&document(), &text.into()));
         }

@@ -216,7 +216,6 @@ mod tests {
             container_id: "0123456789abcdef".to_owned(),
             container_name: "otturnaut-shop-1".to_owned(),
             runtime: RuntimeTarget { kind: RuntimeKind::Docker, socket: None },
-            created: 0,
         })
     }
 

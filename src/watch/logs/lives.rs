@@ -21,8 +21,6 @@ pub struct Life {
     pub container_name: String,
     /// Its engine.
     pub runtime: RuntimeTarget,
-    /// Unix seconds of its making.
-    pub created: i64,
 }
 
 impl Life {
@@ -38,7 +36,6 @@ impl Life {
             container_id: container.id,
             container_name: container.name,
             runtime: runtime.clone(),
-            created: container.created,
         }
     }
 }
@@ -115,12 +112,16 @@ impl Logs {
 
     /// The log of the container that served next after one that is gone, if that is gone as well.
     pub(super) async fn next_kept(&self, after: &Life) -> Result<Option<Kept>, LogError> {
+        let Some(its) = self.kept(&after.app_id, &after.deployment_id).await? else { return Ok(None) };
+        if its.life.container_id != after.container_id {
+            return Ok(None);
+        }
         let documents = self.host.storage.logs().await.map_err(LogError::Storage)?;
         let mut next: Option<Kept> = None;
         for document in documents.iter().filter(|document| document.folder == after.app_id) {
             let Some(kept) = self.kept(&document.folder, &document.name).await? else { continue };
-            let later = !kept.failed && kept.life.created > after.created;
-            if later && next.as_ref().is_none_or(|next| kept.life.created < next.life.created) {
+            let later = !kept.failed && kept.went_at > its.went_at;
+            if later && next.as_ref().is_none_or(|next| kept.went_at < next.went_at) {
                 next = Some(kept);
             }
         }

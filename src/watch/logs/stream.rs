@@ -89,11 +89,10 @@ impl Logs {
         let places = request.after.as_ref().map_or_else(<[Place; 2]>::default, |after| after.places);
         let all = request.tail.is_none() && request.since.is_none();
         let over = request.until.is_some_and(|until| until <= Timestamp::now());
-        let (next, life) = match found {
-            Found::There(life) => {
-                (Next::Read(if request.follow && !over { Reading::Follow } else { Reading::Rest }), life)
-            }
-            Found::Kept(kept) => (Next::Kept(kept.entries(&LogQuery::default())), kept.life),
+        let reading = if request.follow && !over { Reading::Follow } else { Reading::Rest(request.until) };
+        let (life, kept) = match found {
+            Found::There(life) => (life, None),
+            Found::Kept(kept) => (kept.life.clone(), Some(kept)),
         };
         let mut stream = LogStream {
             logs: self.clone(),
@@ -101,11 +100,13 @@ impl Logs {
             // It is where the stream begins alone.
             tail: request.tail.filter(|_| request.after.is_none()),
             request,
-            next,
+            next: Next::Read(reading),
             failing: None,
             pause: limits::LOG_PAUSES.0,
         };
-        stream.begin_kept().await?;
+        if let Some(kept) = kept {
+            stream.read_kept(&kept);
+        }
         Ok(stream)
     }
 
@@ -179,8 +180,8 @@ pub struct LogStream {
 enum Reading {
     /// Until it ends.
     Follow,
-    /// What is there. After its end this is what was written while the engine closed.
-    Rest,
+    /// What is there, up to that time. After its end this is what was written while the engine closed.
+    Rest(Option<Timestamp>),
 }
 
 enum Next {
@@ -235,15 +236,19 @@ impl LogStream {
         Ok(Some(items))
     }
 
-    fn query(&self, follow: bool) -> LogQuery {
+    fn query(&self, reading: Reading) -> LogQuery {
         let since = self.lines.since().or(self.request.since);
-        LogQuery { follow, tail: self.tail, since, until: self.request.until.filter(|_| !follow) }
+        let (follow, until) = match reading {
+            Reading::Follow => (true, None),
+            Reading::Rest(until) => (false, until),
+        };
+        LogQuery { follow, tail: self.tail, since, until }
     }
 
     async fn open(&mut self, reading: Reading) -> Result<(), LogError> {
         let life = self.lines.life().clone();
         let runtime = self.logs.host.runtimes.runtime(&life.runtime);
-        match runtime.logs(&life.container_id, &self.query(reading == Reading::Follow)).await {
+        match runtime.logs(&life.container_id, &self.query(reading)).await {
             Ok(reader) => {
                 self.next = Next::Reading(reader, reading);
                 Ok(())
@@ -266,7 +271,9 @@ impl LogStream {
             }
             Ok(None) if reading == Reading::Follow => {
                 // Its last lines may have come while the engine closed.
-                self.again(Reading::Rest);
+                let (logs, life) = (self.logs.clone(), self.lines.life().clone());
+                let end = end(logs, life, self.request.until).await;
+                self.again(Reading::Rest(end));
                 Ok(())
             }
             Ok(None) => {
@@ -306,8 +313,8 @@ impl LogStream {
             let kept = self.logs.kept(&life.app_id, &life.deployment_id).await?;
             let kept = kept.filter(|kept| kept.life.container_id == life.container_id);
             if let Some(kept) = kept {
-                self.again(Reading::Rest);
-                self.next = Next::Kept(kept.entries(&self.query(false)));
+                self.again(Reading::Rest(self.request.until));
+                self.read_kept(&kept);
                 return Ok(());
             }
             if self.request.follow_app {
@@ -327,16 +334,8 @@ impl LogStream {
         Ok(())
     }
 
-    /// A log that was kept is read from its file, from where the stream is to begin.
-    async fn begin_kept(&mut self) -> Result<(), LogError> {
-        if let Next::Kept(_) = self.next {
-            let life = self.lines.life().clone();
-            let kept = self.logs.kept(&life.app_id, &life.deployment_id).await?;
-            if let Some(kept) = kept {
-                self.next = Next::Kept(kept.entries(&self.query(false)));
-            }
-        }
-        Ok(())
+    fn read_kept(&mut self, kept: &Kept) {
+        self.next = Next::Kept(kept.entries(&self.query(Reading::Rest(self.request.until))));
     }
 
     /// What follows the end of a container: its next start, or the next deployment.
@@ -346,21 +345,20 @@ impl LogStream {
             return Ok(());
         }
         let life = self.lines.life().clone();
-        if gone && let Some(kept) = self.logs.next_kept(&life).await? {
-            self.begin_with_kept(&kept, items);
-            return Ok(());
-        }
         let Some(entry) = self.logs.state.get(&life.app_id) else {
             // It was taken away.
             self.next = Next::Ended;
             return Ok(());
         };
-        let changed = entry.container_name.as_ref().is_some_and(|name| *name != life.container_name);
-        if (changed || gone)
+        let renamed = entry.container_name.as_ref().is_some_and(|name| *name != life.container_name);
+        if (renamed || gone)
             && let Ok(Some(next)) = self.logs.of_state(&life.app_id, &entry).await
             && next.container_id != life.container_id
         {
-            self.begin(next, items);
+            match self.logs.next_kept(&life).await? {
+                Some(kept) => self.begin_with_kept(&kept, items),
+                None => self.begin(next, items),
+            }
             return Ok(());
         }
         tokio::select! {
@@ -402,8 +400,22 @@ impl LogStream {
         if !kept.whole {
             items.push(LogItem::Dropped);
         }
-        self.next = Next::Kept(kept.entries(&self.query(false)));
+        self.read_kept(kept);
     }
+}
+
+/// Until when a container said what belongs to the start that has ended, where the next one has begun: what was left in
+/// its pipes was read soon after its end, and the next one says nothing long before its start is known.
+async fn end(logs: Logs, life: Arc<Life>, until: Option<Timestamp>) -> Option<Timestamp> {
+    let seen = logs.host.runtimes.runtime(&life.runtime).inspect(&life.container_id).await.ok()?;
+    let end = if seen.status == ContainerStatus::Running {
+        let (finished, started) = (seen.finished_at?, seen.started_at?);
+        let between = started.duration_since(finished);
+        finished.checked_add(between / 2).ok().filter(|_| between.is_positive())
+    } else {
+        Some(Timestamp::now())
+    };
+    end.into_iter().chain(until).min()
 }
 
 /// Until that time, and a moment for what was said then.
