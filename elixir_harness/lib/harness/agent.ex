@@ -79,7 +79,7 @@ defmodule Harness.Agent do
 
         Node.ping(agent.node) == :pong
       end,
-      15_000
+      30_000
     )
 
     agent
