@@ -348,3 +348,24 @@ pub const CONTEXT_PIECES: usize = 4;
 
 /// Bytes of one such piece.
 pub const CONTEXT_PIECE_BYTES: usize = 64 * 1024;
+
+// ---- events ---------------------------------------------------------------------------------------------------------
+
+/// Events that are kept in memory: some hundred bytes each, for readers that are a little behind. Older ones lie on disk.
+pub const EVENTS_IN_MEMORY: usize = 512;
+
+/// Events that wait to be written: a disk that hangs must not cost memory.
+pub const EVENTS_WAITING: usize = 4096;
+
+/// Size at which the file of events becomes the older of two: together they hold some 10,000 events at least, which is days.
+pub const EVENT_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Numbers that are left out after a start of the machine: a loss of power may have taken the last events, whose numbers
+/// readers have seen.
+pub const EVENT_NUMBERS_SKIPPED: u64 = 1000;
+
+/// Events that a subscriber is sent at once.
+pub const EVENTS_BATCH: usize = 64;
+
+/// Subscribers to events.
+pub const EVENT_SUBSCRIBERS: usize = 64;

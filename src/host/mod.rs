@@ -6,12 +6,14 @@
 //!        --> Processes (process/)                          commands of the host
 //!        --> Network   (network.rs)                        probes and free ports
 //!        --> Files     (files.rs)                          source directories, atomic writes
-//!        --> Storage   (storage.rs)                        the journal, documents of releases
+//!        --> Storage   (storage.rs)                        the journal, documents of releases, events
 //! ```
 
 mod command;
+mod event_file;
 mod proxy;
 mod real;
+mod records;
 mod runtime;
 mod sockets;
 mod world;
@@ -27,6 +29,7 @@ pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line,
 pub use process::OpenFiles;
 pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 pub use real::{HostSettings, install_crypto};
+pub use records::{read_records, write_record};
 pub use runtime::{
     BuildImage, Container, ContainerSpec, ContainerStatus, ExecEnd, HealthState, Image, Publish, Restart, Runtime,
     RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,

@@ -1,4 +1,4 @@
-//! What the agent keeps on disk: its journal, and the documents of its releases.
+//! What the agent keeps on disk: its journal, its events, and the documents of its releases.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
+use super::event_file::EventFile;
 use super::files::{blocking, gone_is_fine, is_fresh, write_atomic};
 
 /// The mode of a file that only the agent's user reads.
@@ -25,6 +26,14 @@ pub trait Storage: Send + Sync {
     async fn append_journal(&self, bytes: Vec<u8>) -> io::Result<()>;
     /// Puts another journal in its place, whole or not at all.
     async fn replace_journal(&self, bytes: Vec<u8>) -> io::Result<()>;
+    /// The events as they are, the oldest first; empty if there are none. Takes the directory as the journal does.
+    ///
+    /// # Errors
+    /// As for the journal.
+    async fn read_events(&self) -> io::Result<Vec<u8>>;
+    /// Adds events, all of them or nothing that stays; the oldest go where there are too many. A loss of power may take the
+    /// last ones.
+    async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()>;
     /// Writes a document of a folder, whole or not at all. Only the agent's user can read it.
     async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()>;
     /// Reads a document.
@@ -49,6 +58,7 @@ pub struct Document {
 pub struct DataStorage {
     dir: PathBuf,
     journal: Arc<Mutex<Option<Journal>>>,
+    events: Arc<Mutex<Option<EventFile>>>,
 }
 
 /// The journal while it is open.
@@ -63,7 +73,7 @@ struct Journal {
 impl DataStorage {
     /// Storage under `data_dir`, which is made when it is first needed.
     pub fn new(data_dir: &Path) -> Self {
-        Self { dir: data_dir.to_owned(), journal: Arc::default() }
+        Self { dir: data_dir.to_owned(), journal: Arc::default(), events: Arc::default() }
     }
 
     fn open(&self) -> io::Result<Vec<u8>> {
@@ -121,6 +131,21 @@ impl DataStorage {
         journal.file = private(&path)?;
         journal.length = bytes.len() as u64;
         Ok(())
+    }
+
+    /// The events' file, once the directory is this process's.
+    fn with_events<T>(&self, work: impl FnOnce(&mut EventFile) -> io::Result<T>) -> io::Result<T> {
+        if self.journal.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            self.open()?;
+        }
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = match events.take() {
+            Some(open) => open,
+            None => EventFile::open(&self.dir)?,
+        };
+        let done = work(&mut open);
+        *events = Some(open);
+        done
     }
 
     fn journal_path(&self) -> PathBuf {
@@ -183,6 +208,16 @@ impl Storage for DataStorage {
         blocking(move || storage.replace(&bytes)).await
     }
 
+    async fn read_events(&self) -> io::Result<Vec<u8>> {
+        let storage = self.clone();
+        blocking(move || storage.with_events(|events| events.read())).await
+    }
+
+    async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()> {
+        let storage = self.clone();
+        blocking(move || storage.with_events(|events| events.append(&bytes))).await
+    }
+
     async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()> {
         let (storage, document) = (self.clone(), document.clone());
         blocking(move || storage.write(&document, &content)).await
@@ -225,7 +260,7 @@ fn lock(path: &Path) -> io::Result<File> {
 }
 
 /// A file that only the agent's user reads.
-fn private(path: &Path) -> io::Result<File> {
+pub(super) fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(path)
 }
 
@@ -269,6 +304,19 @@ mod tests {
         storage.replace_journal(b"three ".to_vec()).await.unwrap();
         storage.append_journal(b"four".to_vec()).await.unwrap();
         assert_eq!(storage.open_journal().await.unwrap(), b"three four");
+    }
+
+    #[tokio::test]
+    async fn events_are_kept_beside_the_journal_and_by_one_agent() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DataStorage::new(dir.path());
+        first.append_events(b"one ".to_vec()).await.unwrap();
+        first.open_journal().await.unwrap();
+        first.append_events(b"two".to_vec()).await.unwrap();
+        let second = DataStorage::new(dir.path());
+        assert_eq!(second.append_events(b"three".to_vec()).await.unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(first);
+        assert_eq!(second.read_events().await.unwrap(), b"one two");
     }
 
     #[tokio::test]

@@ -1,10 +1,12 @@
 //! Whether applications are well, and whether requests are led to them.
 
+mod events;
 mod exit;
 mod health;
 mod ready;
 mod routes;
 
+pub use events::{About, Event, Events, Gone, What};
 pub use health::{Check, ExpectedStatus, Retry, Verdict, check, check_with_retry};
 pub use ready::{NotReady, Readiness, Why, wait_ready};
 pub use routes::keep_routes;

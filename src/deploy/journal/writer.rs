@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 
 use super::book::{Book, OpenRun};
-use super::record::{self, Record, RunId};
+use super::record::{Record, RunId};
 use crate::deploy::releases::Release;
-use crate::host::Storage;
+use crate::host::{Storage, read_records, write_record};
 use crate::limits;
 
 /// The journal could not be written.
@@ -80,7 +80,7 @@ impl Journal {
             return Ok(Vec::new());
         }
         let bytes = self.0.storage.open_journal().await.map_err(JournalError::new)?;
-        let (records, torn) = record::read(&bytes);
+        let (records, torn) = read_records::<Record>(&bytes);
         if torn > 0 {
             tracing::warn!(torn, whole = records.len(), "lines of the journal could not be read, the others are used");
         }
@@ -141,7 +141,7 @@ impl Journal {
     fn take(&self, record: &Record) -> u64 {
         let mut inside = self.lock();
         inside.book.apply(record);
-        record::write(record, &mut inside.pending);
+        write_record(record, &mut inside.pending);
         inside.taken += 1;
         inside.taken
     }
@@ -227,7 +227,7 @@ impl Journal {
 /// The lines of a journal that says what the book says.
 fn snapshot(book: &Book) -> Vec<u8> {
     let mut lines = Vec::new();
-    book.records().iter().for_each(|record| record::write(record, &mut lines));
+    book.records().iter().for_each(|record| write_record(record, &mut lines));
     lines
 }
 

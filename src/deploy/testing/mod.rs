@@ -80,6 +80,7 @@ pub(super) struct Inside {
     pub(super) says: Says,
     pub(super) log: Vec<String>,
     pub(super) journal: Vec<u8>,
+    pub(super) events: Vec<u8>,
     /// Where the last write to it began.
     last_write: usize,
     pub(super) documents: BTreeMap<Document, Vec<u8>>,

@@ -129,6 +129,15 @@ impl Storage for Machine {
         replaced.await.map_err(|_| io::ErrorKind::StorageFull.into())
     }
 
+    async fn read_events(&self) -> io::Result<Vec<u8>> {
+        Ok(self.inside().events.clone())
+    }
+
+    async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()> {
+        self.inside().events.extend_from_slice(&bytes);
+        Ok(())
+    }
+
     async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()> {
         let put = self.act(("put", &document.name), |inside| {
             inside.documents.insert(document.clone(), content);
