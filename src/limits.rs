@@ -369,3 +369,26 @@ pub const EVENTS_BATCH: usize = 64;
 
 /// Subscribers to events.
 pub const EVENT_SUBSCRIBERS: usize = 64;
+
+// ---- status and metrics ---------------------------------------------------------------------------------------------
+
+/// Time for one question what a container uses: engines answer within some 30 ms.
+pub const USAGE_REQUEST: Duration = Duration::from_secs(10);
+
+/// Pause between two looks at the machine's figures: some files of `/proc`, 0.2 ms of processor time.
+pub const MACHINE_LOOK: Duration = Duration::from_secs(5);
+
+/// Pause between two questions whether the proxy answers, for the status.
+pub const PROXY_LOOK: Duration = Duration::from_secs(5);
+
+/// Pause between two looks at what applications use.
+pub const USAGE_LOOK: Duration = Duration::from_secs(15);
+
+/// How long it is looked at after somebody asked: who shows it asks again within this.
+pub const USAGE_ASKED: Duration = Duration::from_mins(5);
+
+/// Containers that are asked about at a time: deploys on the same engine go on beside it.
+pub const USAGE_LOOKS: usize = 2;
+
+/// Kinds of steps whose durations are counted: there are some twenty.
+pub const COUNTED_STEPS: usize = 100;

@@ -30,7 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// The adapters of `host`: for `agent` and `host` itself.
-const ADAPTERS: &[&str] = &["docker", "caddy", "process", "network", "files"];
+const ADAPTERS: &[&str] = &["docker", "caddy", "process", "network", "files", "machine"];
 
 /// Longest file, in lines without docs, comments, blank lines and tests.
 const MOST_LINES: usize = 400;

@@ -5,8 +5,10 @@ mod exit;
 mod health;
 mod ready;
 mod routes;
+mod status;
 
 pub use events::{About, Event, Events, Gone, What};
 pub use health::{Check, ExpectedStatus, Retry, Verdict, check, check_with_retry};
 pub use ready::{NotReady, Readiness, Why, wait_ready};
 pub use routes::keep_routes;
+pub use status::{CLASSES, Counts, Figures, Histogram, MachineSeen, Seen, Tally, UsageSeen};

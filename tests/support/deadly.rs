@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use otturnaut::host::{
     Batch, BuildImage, Connection, Container, ContainerSpec, Document, ExecEnd, Host, Image, Line, Network, Probe,
     ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Runtime, RuntimeError, RuntimeTarget,
-    Runtimes, Storage,
+    Runtimes, Storage, Usage,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
@@ -126,6 +126,7 @@ deadly! { Runtime:
     inspect(name: &str) -> Result<Container, RuntimeError>;
     start_again(name: &str) -> Result<(), RuntimeError>;
     wait(name: &str) -> Result<i64, RuntimeError>;
+    usage(name: &str) -> Result<Option<Usage>, RuntimeError>;
     tail(name: &str, count: usize) -> Result<Vec<Line>, RuntimeError>;
     exec(name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
     image(name: &str) -> Result<Image, RuntimeError>;

@@ -5,6 +5,7 @@ mod containers;
 mod surroundings;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::apps::{AppState, Labels, PortManager};
 use crate::deploy::{Deployment, Engine, EngineSettings};
+use crate::host::machine::LinuxMachine;
 use crate::host::{Container, ContainerStatus, Document, HealthState, Host, Route, RuntimeKind, RuntimeTarget};
 
 pub(super) const DOCKER: RuntimeTarget = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
@@ -140,6 +142,7 @@ impl Machine {
             network: all.clone(),
             files: all.clone(),
             storage: all,
+            machine: Arc::new(LinuxMachine::new(Path::new("/nowhere"))),
         }
     }
 

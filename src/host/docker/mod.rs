@@ -3,7 +3,7 @@
 //! ```text
 //! mod.rs     containers and images as the domain wants them
 //! api.rs     requests, answers, errors
-//! exec.rs    commands in containers;  logs.rs  their output;  events.rs  their exits
+//! exec.rs    commands in containers;  logs.rs  their output;  events.rs  their exits;  usage.rs  what they use
 //! stream.rs  answers that come line by line: builds, loads, pulls
 //! context.rs a directory as a tar stream, for builds;  ignore.rs  what of it stays here
 //! ```
@@ -16,6 +16,7 @@ mod exec;
 mod ignore;
 mod logs;
 mod stream;
+mod usage;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use self::api::Api;
 use super::command::{Batch, Line};
 use super::runtime::{
     BuildImage, Container, ContainerSpec, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    Usage,
 };
 use crate::limits;
 
@@ -195,6 +197,10 @@ impl Runtime for Engine {
 
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError> {
         exec::run(&self.api, (name, command), limit).await.map_err(|e| not_found(e, name))
+    }
+
+    async fn usage(&self, name: &str) -> Result<Option<Usage>, RuntimeError> {
+        usage::ask(&self.api, name).await.map_err(|e| not_found(e, name))
     }
 
     async fn image(&self, name: &str) -> Result<Image, RuntimeError> {
