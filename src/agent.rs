@@ -14,7 +14,7 @@ use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings};
 use crate::limits;
 use crate::node::{Node, Settings};
 use crate::shutdown::Shutdown;
-use crate::watch;
+use crate::watch::{self, Events, Live, Monitor};
 
 /// Runs the agent until it is asked to end; then running deploys end or are undone within a bounded time.
 ///
@@ -28,11 +28,17 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let ports = PortManager::new(config.port_range.clone(), host.network.clone());
     look_around(&config.container_socket);
     tasks.spawn(watch::keep_routes(host.clone(), shutdown.requested.clone()));
+    let events = Events::new(host.storage.clone());
+    let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
+    let outpost = config.node.to_string();
+    let live = Live::new(host.clone(), outpost.clone(), monitor.clone(), events.clone());
     let engine = Engine::new(EngineSettings {
-        outpost: config.node.to_string(),
+        outpost,
         host: host.clone(),
         state: state.clone(),
         ports: ports.clone(),
+        events: events.clone(),
+        monitor: monitor.clone(),
     });
     if config.tls.is_none() {
         tracing::warn!(

@@ -370,6 +370,60 @@ pub const EVENTS_BATCH: usize = 64;
 /// Subscribers to events.
 pub const EVENT_SUBSCRIBERS: usize = 64;
 
+// ---- health, engines ------------------------------------------------------------------------------------------------
+
+/// Time between two checks of an application that is well, if its deployment says nothing longer: with 200 applications 20
+/// checks a second.
+pub const MONITOR_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Time between two checks while it is not certain how an application is.
+pub const MONITOR_AGAIN: Duration = Duration::from_secs(2);
+
+/// Checks at the same time.
+pub const MONITOR_CHECKS: usize = 16;
+
+/// Longest pause of the monitor when nothing is due.
+pub const MONITOR_PAUSE: Duration = Duration::from_mins(1);
+
+/// Checks that fail one after another before an application counts as not well (api).
+pub const FAILURES_TO_TELL: u32 = 3;
+
+/// Checks that are good one after another before it counts as well again (api).
+pub const SUCCESSES_TO_RECOVER: u32 = 2;
+
+/// So many exits within [`CRASH_WINDOW`] are a crash loop. Engines start a container again after 0.1, 0.2, 0.4, ... seconds.
+pub const CRASHES_TO_TELL: u32 = 3;
+
+/// Time within which exits count together.
+pub const CRASH_WINDOW: Duration = Duration::from_mins(5);
+
+/// Time without an exit after which a crash loop may be over: the longest pause of the engines before a start is a minute.
+pub const CRASH_QUIET: Duration = Duration::from_mins(1);
+
+/// Exits of a container that wait to be told, each with its log: more are the same.
+pub const EXITS_WAITING: usize = 4;
+
+/// Pause before an application that is not well is started anew a second time, and the longest; each is twice the one before.
+pub const RESTART_PAUSES: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
+
+/// Time between two looks whether there are other engines.
+pub const ENGINES_LOOK: Duration = Duration::from_secs(5);
+
+/// Time after which all containers of an engine are looked at, whatever it told.
+pub const ENGINE_SURVEY: Duration = Duration::from_mins(1);
+
+/// First and longest pause before an engine that does not answer is asked again.
+pub const ENGINE_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// Time for a peer to say that it took what was sent to one of its processes: as long as a peer may be silent.
+pub const NAMED_ANSWER: Duration = Duration::from_mins(1);
+
+/// Events that are sent to Mission Control before it is waited for: some 20 KiB each at most.
+pub const EVENTS_DELIVERED: usize = 16;
+
+/// Pause before Mission Control is asked again whether somebody there takes events.
+pub const EVENTS_TAKER_LOOK: Duration = Duration::from_secs(5);
+
 // ---- status and metrics ---------------------------------------------------------------------------------------------
 
 /// Time for one question what a container uses: engines answer within some 30 ms.

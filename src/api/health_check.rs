@@ -9,7 +9,7 @@ use crate::host::RuntimeTarget;
 use crate::node::{CallResult, Module};
 use crate::term::read::{Fields, ReadError, Reader};
 use crate::term::{Term, atom};
-use crate::watch::{self, Check, ExpectedStatus, Retry, Verdict};
+use crate::watch::{self, Check, ExpectedStatus, OnUnhealthy, Retry, Verdict};
 
 /// Time for one answer if `timeout` does not say.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ pub(super) fn attempts(opts: &Fields<'_>) -> Result<Option<u32>, ReadError> {
     Ok(attempts.and_then(|n| u32::try_from(n).ok()))
 }
 
-fn check(config: &Reader<'_>) -> Result<Check, ReadError> {
+pub(super) fn check(config: &Reader<'_>) -> Result<Check, ReadError> {
     let fields = config.fields()?;
     let timeout = fields.read("timeout", |timeout| timeout.milliseconds())?.unwrap_or(TIMEOUT);
     match fields.required("type")?.choice(&KINDS)? {
@@ -95,6 +95,12 @@ fn container(fields: &Fields<'_>) -> Result<(RuntimeTarget, String), ReadError> 
     let opts = fields.read("runtime_opts", |opts| opts.fields())?;
     let runtime = runtime::target(&fields.required("runtime")?, opts.as_ref())?;
     Ok((runtime, fields.required("name")?.name()?.to_owned()))
+}
+
+/// `on_unhealthy`: `:report` if it is not given.
+pub(super) fn on_unhealthy(fields: &Fields<'_>) -> Result<OnUnhealthy, ReadError> {
+    let choices = [("report", OnUnhealthy::Report), ("restart", OnUnhealthy::Restart)];
+    Ok(fields.read("on_unhealthy", |given| given.choice(&choices))?.unwrap_or_default())
 }
 
 /// A program with its arguments, or a line for the shell.

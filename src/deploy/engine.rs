@@ -23,6 +23,7 @@ use super::{
 use crate::apps::{AppState, PortManager, check_app_id};
 use crate::host::{Host, RuntimeTarget};
 use crate::limits;
+use crate::watch::{Events, Monitor};
 
 /// What an engine works with.
 #[derive(Clone)]
@@ -35,6 +36,10 @@ pub struct EngineSettings {
     pub state: AppState,
     /// The ports.
     pub ports: PortManager,
+    /// What happens is told there.
+    pub events: Events,
+    /// What runs is watched there.
+    pub monitor: Monitor,
 }
 
 /// How a deploy runs.
@@ -206,7 +211,8 @@ impl Engine {
         let id = self.0.journal.next_run();
         let info = info(&request.app_id, request.deployment_id.clone(), RunKind::Undeploy);
         let place = self.0.runs.enter(id, info, cancel.clone());
-        let reporter = Reporter::new(&request.app_id, request.deployment_id.as_deref(), progress).shown_at(place);
+        let about = (RunKind::Undeploy, request.app_id.as_str(), request.deployment_id.as_deref());
+        let reporter = Reporter::new(&self.0.settings.events, about, progress).shown_at(place);
         let run = Undeploy::new(id, &self.0, request, reporter);
         let inner = Arc::clone(&self.0);
         let task = self.0.tasks.spawn(async move { inner.undeploy(run, ticket, cancel).await });
@@ -245,6 +251,8 @@ impl Engine {
         let info = info(&deployment.app_id, Some(deployment.id.clone()), kind);
         let place = self.0.runs.enter(id, info, cancel.clone());
         let begun = deployment.clone();
+        let about = (kind, deployment.app_id.as_str(), Some(deployment.id.as_str()));
+        let reporter = Reporter::new(&self.0.settings.events, about, progress).shown_at(place);
         let run = Run {
             id,
             settings: self.0.settings.clone(),
@@ -253,7 +261,7 @@ impl Engine {
             image,
             rollback: kind == RunKind::Rollback,
             torn: false,
-            progress: Reporter::new(&deployment.app_id, Some(&deployment.id), progress).shown_at(place),
+            progress: reporter,
             cancel,
             deployment,
             notes: Notes { mark: generate_id(), ..Notes::default() },

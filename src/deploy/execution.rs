@@ -99,12 +99,14 @@ impl Inner {
         let cancel = run.cancel.clone();
         let switched = cancel.within(deadline, self.until_switched(&mut run, &ticket)).await;
         if let Err((error, stuck)) = switched {
-            let left = stuck.iter().map(ToString::to_string).collect();
+            let left: Vec<String> = stuck.iter().map(ToString::to_string).collect();
+            run.progress.story.failed(chain(&error), &left);
             self.give_up(run, &stuck);
             return Err((error, left));
         }
         forward::go_on(&mut run).await;
-        let Run { mut deployment, leftovers, .. } = run;
+        let Run { mut deployment, leftovers, mut progress, .. } = run;
+        progress.story.completed(deployment.port, &leftovers);
         deployment.status = Status::Completed;
         deployment.completed_at = Some(Timestamp::now());
         let (app_id, deployment_id) = (&deployment.app_id, &deployment.id);
@@ -126,6 +128,7 @@ impl Inner {
         let (app_id, deployment_id) = (run.deployment.app_id.clone(), run.deployment.id.clone());
         tracing::info!(app_id, deployment_id, image = run.deployment.image, "deploy begins");
         run.progress.state(RunState::Running);
+        run.progress.story.started(Some(&run.deployment.image));
         let work = Work::Deploy { deployment: Box::new(run.deployment.clone()), rollback: run.rollback };
         run.journal.note(&Record::Begun { run: run.id, work });
         if let Err(Failed { error, stuck }) = saga::run(steps::of(run.deployment.strategy), run).await {
@@ -172,8 +175,14 @@ impl Inner {
                 run.run().await;
                 Ok(())
             }
-            Err(NoTurn::Cancelled) => Err(UndeployError::Cancelled),
-            Err(NoTurn::ShuttingDown) => Err(UndeployError::ShuttingDown),
+            Err(no_turn) => {
+                let error = match no_turn {
+                    NoTurn::Cancelled => UndeployError::Cancelled,
+                    NoTurn::ShuttingDown => UndeployError::ShuttingDown,
+                };
+                run.progress.story.failed(chain(&error), &[]);
+                Err(error)
+            }
         }
     }
 
@@ -198,7 +207,7 @@ fn waiting(ahead: usize) -> String {
 }
 
 /// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -21,6 +21,7 @@ pub(super) async fn go_on(run: &mut Run) {
         tracing::warn!(run = run.id, %error, "after a death now, the route would tell that it was switched");
     }
     keep_state(run);
+    keep_watch(run).await;
     let (host, deployment) = (run.host().clone(), run.deployment.clone());
     let kept = keep_image(&host, &deployment);
     let (image_id, ports) = tokio::join!(kept, stop_old(run));
@@ -45,6 +46,17 @@ fn keep_state(run: &mut Run) {
     };
     if let Err(full) = run.settings.state.put(&deployment.app_id, entry) {
         run.left(full.to_string());
+    }
+}
+
+/// Its health is watched from now on, as it was asked for.
+async fn keep_watch(run: &mut Run) {
+    let deployment = &run.deployment;
+    // After a death nobody knows what was asked for but the document.
+    let kept = if run.torn { releases::load_of(run.host(), &deployment.app_id, &deployment.id).await } else { None };
+    let health = kept.map_or(run.health.clone(), |(_, health)| health);
+    if let Err(error) = run.settings.monitor.watch(&deployment.app_id, health.watched(deployment)) {
+        run.left(format!("{} is not watched: {error}", run.deployment.app_id));
     }
 }
 

@@ -6,7 +6,7 @@ use super::execution::Inner;
 use super::journal::{Record, Work};
 use super::recover::{Ours, Survey};
 use super::releases::{self, Release};
-use super::{Deployment, Status, route_id};
+use super::{Deployment, HealthPolicy, Status, route_id};
 use crate::apps::{AppEntry, AppStatus};
 use crate::host::{ContainerStatus, Document, Route};
 use crate::limits;
@@ -51,6 +51,7 @@ pub(super) async fn recover_app(engine: &Inner, app_id: &str, survey: &Survey) {
     let ours: Vec<&Ours> = ours.iter().filter(|one| !is_pending(one)).collect();
     let Some(chosen) = choose(&ours, &routed, current.as_deref()) else { return };
     keep_state(engine, app_id, chosen);
+    keep_watch(engine, app_id, chosen).await;
     if current.as_ref() != Some(&chosen.labels.deployment_id) {
         keep_release(engine, chosen).await;
     }
@@ -94,20 +95,35 @@ fn keep_state(engine: &Inner, app_id: &str, chosen: &Ours) {
     }
 }
 
+/// Watches its health as it was watched before.
+async fn keep_watch(engine: &Inner, app_id: &str, chosen: &Ours) {
+    let (labels, container) = (&chosen.labels, &chosen.container);
+    let known = releases::load_of(&engine.settings.host, app_id, &labels.deployment_id).await;
+    let names = (labels.app_id.clone(), labels.deployment_id.clone());
+    let deployment = Deployment {
+        port: container.port,
+        domains: labels.domains.clone(),
+        ..Deployment::pending(names, container.image.clone(), labels.container_port, chosen.target.clone())
+    };
+    let health = known.map_or(HealthPolicy::default(), |(_, health)| health);
+    if let Err(error) = engine.settings.monitor.watch(app_id, health.watched(&deployment)) {
+        tracing::warn!(app_id, %error, "its health is not watched");
+    }
+}
+
 /// A journal that was lost learns which release runs, from its document if that is there.
 async fn keep_release(engine: &Inner, chosen: &Ours) {
     let labels = &chosen.labels;
     let (names, container) = ((labels.app_id.clone(), labels.deployment_id.clone()), &chosen.container);
     let from_labels = Deployment::pending(names, container.image.clone(), labels.container_port, chosen.target.clone());
-    let unsure = Release::found(from_labels, container.image_id.clone());
-    let known = releases::load(&engine.settings.host, &unsure).await;
+    let known = releases::load_of(&engine.settings.host, &labels.app_id, &labels.deployment_id).await;
     let deployment = Deployment {
         status: Status::Completed,
         port: container.port,
         domains: labels.domains.clone(),
         container_name: Some(container.name.clone()),
         container_id: Some(container.id.clone()),
-        ..known.map_or(unsure.deployment, |(deployment, _)| deployment)
+        ..known.map_or(from_labels, |(deployment, _)| deployment)
     };
     let release = Release::found(deployment, container.image_id.clone());
     engine.journal.settle(&Record::Released(Box::new(release)));

@@ -41,6 +41,7 @@ mod runs;
 mod saga;
 mod settle;
 mod steps;
+mod story;
 mod stuck;
 mod undeploy;
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::SendTimeoutError;
 
-use super::runs::{Place, RunState};
+use super::runs::{Place, RunKind, RunState};
+use super::story::Story;
 use crate::limits;
+use crate::watch::{About, Events};
 
 /// A step of a deploy, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,24 +107,32 @@ pub(super) struct Reporter<S> {
     subscriber: Option<mpsc::Sender<Progress<S>>>,
     told: u64,
     slow: bool,
+    /// The same as events.
+    pub(super) story: Story,
     /// Where the run stands among the others.
     place: Option<Arc<Place>>,
 }
 
 impl<S: Named> Reporter<S> {
-    /// Reports of a run to `subscriber`, if there is one.
+    /// Reports of a run, by events and to `subscriber`, if there is one.
     pub(super) fn new(
-        app_id: &str,
-        deployment_id: Option<&str>,
+        events: &Events,
+        (kind, app_id, deployment_id): (RunKind, &str, Option<&str>),
         subscriber: Option<mpsc::Sender<Progress<S>>>,
     ) -> Self {
+        let story = Story::new(events, About::app(app_id, deployment_id), kind);
         let (app_id, deployment_id) = (app_id.to_owned(), deployment_id.map(str::to_owned));
-        Self { app_id, deployment_id, subscriber, told: 0, slow: false, place: None }
+        Self { app_id, deployment_id, subscriber, told: 0, slow: false, story, place: None }
     }
 
     /// Reports that show in the list of runs as well.
     pub(super) fn shown_at(self, place: Arc<Place>) -> Self {
         Self { place: Some(place), ..self }
+    }
+
+    /// Nobody but the events hears any more.
+    pub(super) fn silent(self) -> Self {
+        Self { subscriber: None, place: None, ..self }
     }
 
     /// Says how far the run is.
@@ -139,6 +149,7 @@ impl<S: Named> Reporter<S> {
         if let Some(place) = &self.place {
             place.step(step.name());
         }
+        self.story.step(step.name(), &message);
         tracing::debug!(app_id = self.app_id, deployment_id = self.deployment_id, ?step, message, "step");
         let Some(subscriber) = &self.subscriber else { return };
         let (app_id, deployment_id) = (self.app_id.clone(), self.deployment_id.clone());
@@ -161,11 +172,16 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::deploy::testing::Machine;
+
+    fn events() -> Events {
+        Events::new(Machine::new().host().storage)
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_subscriber_that_reads_nothing_costs_one_bounded_wait() {
         let (sender, mut receiver) = mpsc::channel(1);
-        let mut reporter = Reporter::new("shop", None, Some(sender));
+        let mut reporter = Reporter::new(&events(), (RunKind::Deploy, "shop", None), Some(sender));
         let begin = Instant::now();
         for _ in 0..10 {
             reporter.tell(DeployStep::StopOld, "stopping").await;
@@ -180,7 +196,7 @@ mod tests {
     async fn a_subscriber_that_is_gone_changes_nothing() {
         let (sender, receiver) = mpsc::channel(1);
         drop(receiver);
-        let mut reporter = Reporter::new("shop", Some("1"), Some(sender));
+        let mut reporter = Reporter::new(&events(), (RunKind::Deploy, "shop", Some("1")), Some(sender));
         reporter.tell(DeployStep::StopOld, "stopping").await;
         reporter.tell(DeployStep::ReleasePort, "releasing").await;
     }

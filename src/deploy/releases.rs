@@ -171,7 +171,11 @@ pub(super) async fn image(host: &Host, release: &Release) -> Result<String, Roll
 
 /// A release's deployment with all that it needs to run.
 pub(super) async fn load(host: &Host, release: &Release) -> Option<(Deployment, HealthPolicy)> {
-    let Deployment { app_id, id, .. } = &release.deployment;
+    load_of(host, &release.deployment.app_id, &release.deployment.id).await
+}
+
+/// The same for a deployment by its name.
+pub(super) async fn load_of(host: &Host, app_id: &str, id: &str) -> Option<(Deployment, HealthPolicy)> {
     match host.storage.get(&document(app_id, id)).await {
         Ok(found) => found.and_then(|found| Manifest::read(&found)),
         Err(error) => {

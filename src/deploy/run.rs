@@ -149,6 +149,8 @@ impl Run {
 
     /// Tells how the step that was begun last failed.
     pub(super) async fn failed(&mut self, step: DeployStep, why: impl std::fmt::Display) {
+        let why = why.to_string();
+        self.progress.story.why(&why);
         self.progress.tell(step, format!("Failed: {why}")).await;
     }
 }

@@ -39,6 +39,17 @@ pub enum RunKind {
     Undeploy,
 }
 
+impl RunKind {
+    /// Its name, as Mission Control knows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Rollback => "rollback",
+            Self::Undeploy => "undeploy",
+        }
+    }
+}
+
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunState {

@@ -9,6 +9,7 @@ use super::forward;
 use super::journal::{OpenRun, Record, RunId, Work};
 use super::progress::Reporter;
 use super::run::{NewContainer, RouteChange, Run};
+use super::runs::RunKind;
 use super::saga::{self, Stuck};
 use super::steps::{self, find_route};
 use super::undeploy::Undeploy;
@@ -26,7 +27,9 @@ pub(super) async fn settle(engine: &Arc<Inner>, id: RunId, open: OpenRun) -> Opt
                 cancel: false,
             };
             tracing::info!(app_id, "an undeploy that was torn is ended");
-            Undeploy::new(id, engine, request, Reporter::new(app_id, None, None)).run().await;
+            let about = (RunKind::Undeploy, app_id.as_str(), None);
+            let progress = Reporter::new(&engine.settings.events, about, None);
+            Undeploy::new(id, engine, request, progress).run().await;
             None
         }
         Work::Deploy { deployment, .. } => {
@@ -36,6 +39,7 @@ pub(super) async fn settle(engine: &Arc<Inner>, id: RunId, open: OpenRun) -> Opt
                 Ok(true) => {
                     tracing::info!(app_id, deployment_id, "a deploy that was torn after its switch is ended");
                     forward::go_on(&mut run).await;
+                    run.progress.story.completed(run.deployment.port, &run.leftovers);
                     None
                 }
                 Ok(false) => {
@@ -61,6 +65,10 @@ fn run(engine: &Arc<Inner>, id: RunId, (deployment, open): (&Deployment, &OpenRu
         deployment.container_name = Some(super::container_name(&deployment.app_id, &deployment.id));
     }
     // Nobody else may get it before it is certain that it is free.
+    let rollback = matches!(open.work, Work::Deploy { rollback: true, .. });
+    let kind = if rollback { RunKind::Rollback } else { RunKind::Deploy };
+    let about = (kind, deployment.app_id.as_str(), Some(deployment.id.as_str()));
+    let progress = Reporter::new(&engine.settings.events, about, None);
     notes.port.iter().for_each(|port| engine.settings.ports.claim(*port));
     Run {
         id,
@@ -68,9 +76,9 @@ fn run(engine: &Arc<Inner>, id: RunId, (deployment, open): (&Deployment, &OpenRu
         journal: engine.journal.clone(),
         health: HealthPolicy::default(),
         image: None,
-        rollback: matches!(open.work, Work::Deploy { rollback: true, .. }),
+        rollback,
         torn: true,
-        progress: Reporter::new(&deployment.app_id, Some(&deployment.id), None),
+        progress,
         cancel: Cancel::child_of(&engine.cancelled),
         deployment,
         notes,
@@ -122,6 +130,8 @@ async fn undo(engine: &Arc<Inner>, mut run: Run, open: &OpenRun) {
     }
     let begun = saga::begun(steps::of(run.deployment.strategy), last);
     let stuck: Vec<Stuck> = saga::undo(begun, &mut run).await;
+    let left: Vec<String> = stuck.iter().map(ToString::to_string).collect();
+    run.progress.story.failed(format!("the agent ended during {last}"), &left);
     if stuck.is_empty() && aftermath::is_due(open) {
         aftermath::wait(engine, run);
     } else {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::execution::Inner;
 use super::journal::{Journal, OpenRun, Record, RunId, Work};
-use super::progress::Reporter;
 use super::run::Run;
 use super::runs::{RunInfo, RunKind, RunState};
 use super::saga::{self, Stuck};
@@ -15,7 +14,7 @@ use crate::limits;
 pub(super) fn keep(engine: &Arc<Inner>, mut run: Run, stuck: &[Stuck]) {
     record(&engine.journal, run.id, stuck);
     // Whoever waited for it has been told.
-    run.progress = Reporter::new(&run.deployment.app_id, Some(&run.deployment.id), None);
+    run.progress = run.progress.silent();
     let inner = Arc::clone(engine);
     engine.tasks.spawn(async move {
         let closing = inner.closing.clone();

@@ -46,7 +46,9 @@ impl Undeploy {
     /// a death it is done again.
     pub(super) async fn run(mut self) {
         self.progress.state(RunState::Finishing);
+        self.progress.story.started(None);
         self.record().await;
+        self.settings.monitor.unwatch(&self.request.app_id);
         self.tell(UndeployStep::RetrieveState, "Looking up what is there").await;
         let entry = self.settings.state.get(&self.request.app_id);
         let was_routed = self.remove_route(entry.as_ref()).await;
@@ -78,6 +80,7 @@ impl Undeploy {
 
         self.tell(UndeployStep::ClearState, "Forgetting the application").await;
         self.forget().await;
+        self.progress.story.completed(None, &[]);
     }
 
     async fn record(&self) {

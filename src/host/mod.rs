@@ -34,8 +34,8 @@ pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 pub use real::{HostSettings, install_crypto};
 pub use records::{read_records, write_record};
 pub use runtime::{
-    BuildImage, Container, ContainerSpec, ContainerStatus, ExecEnd, HealthState, Image, Publish, Restart, Runtime,
-    RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
+    BuildImage, Container, ContainerSpec, ContainerStatus, EngineAction, EngineEvent, EngineEvents, ExecEnd,
+    HealthState, Image, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
 pub use storage::{Document, Storage};
 pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer};

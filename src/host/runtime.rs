@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::stream::BoxStream;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -75,12 +77,21 @@ pub struct Container {
     pub restart_count: i64,
     /// Unix seconds of its making.
     pub created: i64,
+    /// When it was started last (inspect only).
+    pub started_at: Option<Timestamp>,
     /// Whether the system killed it for want of memory (inspect only).
     pub oom_killed: bool,
     /// The engine's own words on why it does not run, empty if there are none (inspect only).
     pub error: String,
     /// What its image's own health check says (inspect only).
     pub health: Option<HealthState>,
+}
+
+impl Container {
+    /// Whether it runs.
+    pub fn runs(&self) -> bool {
+        self.status == ContainerStatus::Running
+    }
 }
 
 /// What an image's own health check says.
@@ -111,6 +122,33 @@ pub struct ExecEnd {
     /// What it printed, to a bound.
     pub output: String,
 }
+
+/// Something happened to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineEvent {
+    /// The container's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What happened.
+    pub action: EngineAction,
+}
+
+/// What happened to a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EngineAction {
+    /// It was started, by somebody or by the engine again.
+    Started,
+    /// It ended, with this exit code where the engine tells one.
+    Exited(Option<i64>),
+    /// It is gone.
+    Removed,
+    /// It is to be looked at: its own health check decided, it was paused, ...
+    Changed,
+}
+
+/// What happens to containers, as it happens; ends with an error.
+pub type EngineEvents = BoxStream<'static, Result<EngineEvent, RuntimeError>>;
 
 /// What a running container has used since its start, and what it has now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -257,6 +295,8 @@ pub trait Runtime: Send + Sync {
     async fn inspect(&self, name: &str) -> Result<Container, RuntimeError>;
     /// Starts a container that is there and does not run; success if it runs.
     async fn start_again(&self, name: &str) -> Result<(), RuntimeError>;
+    /// What happens to the containers with all of these labels, from now on. Dropping it ends the engine's telling.
+    async fn events(&self, labels: &[String]) -> Result<EngineEvents, RuntimeError>;
     /// Waits until the container does not run, at once if it does not; gives its exit code. Dropping the future ends the
     /// waiting.
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError>;

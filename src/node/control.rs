@@ -53,6 +53,15 @@ impl Target {
     }
 }
 
+impl Target {
+    fn write(&self, head: Encoder) -> Encoder {
+        match self {
+            Self::Pid(pid) => head.pid(pid),
+            Self::Name(name) => head.atom(name),
+        }
+    }
+}
+
 /// A request to spawn a process here.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SpawnRequest {
@@ -366,12 +375,7 @@ fn end(control: Encoder, token: Option<&Term>) -> Encoder {
 
 /// The head of a DOWN; its reason follows.
 pub(super) fn down(target: &Target, to: &Pid, reference: &Reference) -> Encoder {
-    let head = Encoder::tuple(4).int(op::PAYLOAD_MONITOR_EXIT);
-    let head = match target {
-        Target::Pid(pid) => head.pid(pid),
-        Target::Name(name) => head.atom(name),
-    };
-    head.pid(to).reference(reference)
+    target.write(Encoder::tuple(4).int(op::PAYLOAD_MONITOR_EXIT)).pid(to).reference(reference)
 }
 
 /// The head of a linked process's exit; its reason follows.
@@ -399,12 +403,12 @@ pub(super) fn send_named(from: &Pid, name: &Atom) -> Encoder {
     Encoder::tuple(4).int(op::REG_SEND).pid(from).atom(&Atom::from_static("")).atom(name)
 }
 
-pub(super) fn monitor(from: &Pid, target: &Pid, reference: &Reference) -> Encoder {
-    Encoder::tuple(4).int(op::MONITOR).pid(from).pid(target).reference(reference)
+pub(super) fn monitor(from: &Pid, target: &Target, reference: &Reference) -> Encoder {
+    target.write(Encoder::tuple(4).int(op::MONITOR).pid(from)).reference(reference)
 }
 
-pub(super) fn demonitor(from: &Pid, target: &Pid, reference: &Reference) -> Encoder {
-    Encoder::tuple(4).int(op::DEMONITOR).pid(from).pid(target).reference(reference)
+pub(super) fn demonitor(from: &Pid, target: &Target, reference: &Reference) -> Encoder {
+    target.write(Encoder::tuple(4).int(op::DEMONITOR).pid(from)).reference(reference)
 }
 
 pub(super) fn unlink_ack(id: &Term, from: &Pid, to: &Pid) -> Encoder {

@@ -32,6 +32,7 @@ mod links;
 mod listen;
 mod monitors;
 mod name;
+mod named;
 mod outgoing;
 mod parse;
 mod processes;
@@ -53,6 +54,7 @@ mod transport;
 pub use burst::Burst;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
 pub use gen_server::GenServer;
+pub use named::{Connection, Named};
 pub use raise::Raise;
 pub use tls::{Tls, TlsError, TlsFiles};
 

@@ -5,23 +5,25 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::control::Target;
 use super::link::Link;
 use super::{Node, control};
 use crate::term::{Pid, Reference, Term, atom};
 
 /// A monitor on a peer's process; taken back when it is dropped.
-struct Monitor {
+pub(super) struct Monitor {
     node: Node,
     link: Arc<Link>,
     this: Pid,
-    of: Pid,
+    of: Target,
     reference: Reference,
-    told: oneshot::Receiver<Term>,
+    /// Its reason when it is down, an error when the link is lost.
+    pub(super) told: oneshot::Receiver<Term>,
 }
 
 impl Monitor {
     /// `None` if the link is gone, or this node has no references left.
-    fn place(node: &Node, link: Arc<Link>, this: Pid, of: Pid) -> Option<Self> {
+    pub(super) fn place(node: &Node, link: Arc<Link>, this: Pid, of: Target) -> Option<Self> {
         let reference = node.make_reference()?;
         let told = node.0.processes.wait_remote(link.id, reference.clone());
         let monitor = Self { node: node.clone(), link, this, of, reference, told };
@@ -51,7 +53,7 @@ impl Node {
         let own = self.0.processes.is_own(&of);
         let waiting = if own { self.0.processes.wait(&of) } else { None };
         let link = if own { None } else { self.0.links.get(&of.node) };
-        let placed = link.map(|link| Monitor::place(&node, link, this.clone(), of.clone()));
+        let placed = link.map(|link| Monitor::place(&node, link, this.clone(), Target::Pid(of.clone())));
         async move {
             if own {
                 let Some(told) = waiting else { return control::noproc() };
@@ -59,7 +61,10 @@ impl Node {
             }
             let monitor = match placed {
                 Some(placed) => placed,
-                None => node.reach(&of.node).await.ok().and_then(|link| Monitor::place(&node, link, this, of)),
+                None => {
+                    let link = node.reach(&of.node).await.ok();
+                    link.and_then(|link| Monitor::place(&node, link, this, Target::Pid(of)))
+                }
             };
             let Some(mut monitor) = monitor else { return atom("noconnection") };
             (&mut monitor.told).await.unwrap_or_else(|_| atom("noconnection"))

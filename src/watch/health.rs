@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::exit;
-use crate::host::{Container, ContainerStatus, HealthState, Host, HttpAnswer, Probe, ProbeAnswer, RuntimeTarget};
+use crate::host::{
+    Container, ContainerStatus, HealthState, Host, HttpAnswer, Probe, ProbeAnswer, RuntimeKind, RuntimeTarget,
+};
 use crate::limits;
 
 /// HTTP statuses that count as healthy: codes and ranges; empty means any.
@@ -83,6 +85,18 @@ pub enum Check {
         /// The container.
         name: String,
     },
+}
+
+impl Check {
+    /// The engine that answers it, where none but an engine can.
+    pub(super) fn engine(&self) -> Option<RuntimeKind> {
+        match self {
+            Self::Running { runtime, .. } | Self::Command { runtime, .. } | Self::Engine { runtime, .. } => {
+                Some(runtime.kind)
+            }
+            Self::Http { .. } | Self::Tcp { .. } => None,
+        }
+    }
 }
 
 /// The answer.

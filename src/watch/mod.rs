@@ -3,12 +3,16 @@
 mod events;
 mod exit;
 mod health;
+mod live;
+mod monitor;
 mod ready;
 mod routes;
 mod status;
 
 pub use events::{About, Event, Events, Gone, What};
 pub use health::{Check, ExpectedStatus, Retry, Verdict, check, check_with_retry};
+pub use live::{ContainerSeen, EngineSeen, Live};
+pub use monitor::{AppHealth, Condition, ContainerPlace, Monitor, OnUnhealthy, TooMany, Watched};
 pub use ready::{NotReady, Readiness, Why, wait_ready};
 pub use routes::keep_routes;
 pub use status::{CLASSES, Counts, Figures, Histogram, MachineSeen, Seen, Tally, UsageSeen};

@@ -140,7 +140,10 @@ impl Place {
         let state = AppState::default();
         let ports = PortManager::new(self.ports.clone(), host.network.clone());
         let outpost = format!("{}@127.0.0.1", self.mark);
-        (Engine::new(EngineSettings { outpost, host, state: state.clone(), ports: ports.clone() }), state, ports)
+        let events = Events::new(host.storage.clone());
+        let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
+        let settings = EngineSettings { outpost, host, state: state.clone(), ports: ports.clone(), events, monitor };
+        (Engine::new(settings), state, ports)
     }
 
     pub fn app(&self, name: &str) -> String {

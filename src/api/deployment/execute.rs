@@ -100,6 +100,7 @@ fn health(check: &Fields<'_>) -> Result<HealthPolicy, ReadError> {
             (None, None) => defaults.deadline,
         },
         healthy_for: time("healthy_for")?,
+        on_unhealthy: health_check::on_unhealthy(check)?,
     })
 }
 

@@ -62,11 +62,12 @@ async fn told(run: &Run, not_ready: &NotReady) -> String {
 fn readiness(run: &Run) -> Readiness {
     let deployment = &run.deployment;
     let asked = run.health.probe.clone().unwrap_or(HealthProbe::Running);
-    let mut checks = vec![check(run, &asked)];
+    let check = |probe: &HealthProbe| probe.check(deployment, &run.container(), run.port());
+    let mut checks = vec![check(&asked)];
     if !deployment.domains.is_empty() && !matches!(asked, HealthProbe::Http { .. }) {
         let any_answer =
             HealthProbe::Http { path: None, host: None, expected: ExpectedStatus::default(), timeout: None };
-        checks.push(check(run, &any_answer));
+        checks.push(check(&any_answer));
     }
     // What is well now and shows nothing by that is to stay so for a moment.
     let shows_nothing = |check: &Check| matches!(check, Check::Running { .. } | Check::Tcp { .. });
@@ -78,30 +79,5 @@ fn readiness(run: &Run) -> Readiness {
         interval: run.health.interval,
         within: run.health.deadline,
         healthy_for: run.health.healthy_for.unwrap_or(moment),
-    }
-}
-
-fn check(run: &Run, probe: &HealthProbe) -> Check {
-    let (runtime, name, port) = (run.deployment.runtime.clone(), run.container(), run.port());
-    // The name that requests come with, where it is one.
-    let domain = run.deployment.domains.first().filter(|domain| !domain.contains('*'));
-    let or_usual = |timeout: &Option<Duration>| timeout.unwrap_or(limits::PROBE);
-    match probe {
-        HealthProbe::Running => Check::Running { runtime, name },
-        HealthProbe::Tcp { timeout } => Check::Tcp { host: "127.0.0.1".to_owned(), port, timeout: or_usual(timeout) },
-        HealthProbe::Http { path, host, expected, timeout } => {
-            let path = path.as_deref().unwrap_or("/");
-            let slash = if path.starts_with('/') { "" } else { "/" };
-            Check::Http {
-                url: format!("http://127.0.0.1:{port}{slash}{path}"),
-                host: host.clone().or_else(|| domain.cloned()),
-                expected: expected.clone(),
-                timeout: or_usual(timeout),
-            }
-        }
-        HealthProbe::Command { command, timeout } => {
-            Check::Command { runtime, name, command: command.clone(), timeout: or_usual(timeout) }
-        }
-        HealthProbe::Engine => Check::Engine { runtime, name },
     }
 }

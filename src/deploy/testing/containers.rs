@@ -37,6 +37,7 @@ impl Inside {
             exit_code: None,
             restart_count: 0,
             created: self.made,
+            started_at: None,
             oom_killed: self.says.ended.0,
             error: self.says.ended.1.to_owned(),
             health: self.says.health.clone(),

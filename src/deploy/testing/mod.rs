@@ -16,6 +16,7 @@ use crate::apps::{AppState, Labels, PortManager};
 use crate::deploy::{Deployment, Engine, EngineSettings};
 use crate::host::machine::LinuxMachine;
 use crate::host::{Container, ContainerStatus, Document, HealthState, Host, Route, RuntimeKind, RuntimeTarget};
+use crate::watch::{Events, Monitor};
 
 pub(super) const DOCKER: RuntimeTarget = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
 
@@ -150,7 +151,10 @@ impl Machine {
     pub(super) fn engine(&self) -> (Engine, AppState, PortManager) {
         let (state, ports) = (AppState::default(), PortManager::new(10_000..=10_009, Arc::new(self.clone())));
         let outpost = OUTPOST.to_owned();
-        let settings = EngineSettings { outpost, host: self.host(), state: state.clone(), ports: ports.clone() };
+        let (host, events) = (self.host(), Events::new(Arc::new(self.clone())));
+        let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
+        let (state_of_it, ports_of_it) = (state.clone(), ports.clone());
+        let settings = EngineSettings { outpost, host, state: state_of_it, ports: ports_of_it, events, monitor };
         (Engine::new(settings), state, ports)
     }
 

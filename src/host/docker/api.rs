@@ -14,6 +14,7 @@ use crate::limits;
 /// engine is too old or too new.
 const BASE: &str = "http://engine/";
 
+#[derive(Clone)]
 pub(super) struct Api {
     pub(super) client: Client,
     pub(super) socket: PathBuf,

@@ -55,6 +55,7 @@ pub(super) fn listed(engine: RuntimeKind, value: &Value) -> Container {
         exit_code: None,
         restart_count: 0,
         created: value.get("Created").and_then(Value::as_i64).unwrap_or(0),
+        started_at: None,
         oom_killed: false,
         error: String::new(),
         health: None,
@@ -79,10 +80,17 @@ pub(super) fn inspected(engine: RuntimeKind, value: &Value) -> Container {
         exit_code: exit_code.filter(|_| status != ContainerStatus::Running),
         restart_count: value.get("RestartCount").and_then(Value::as_i64).unwrap_or(0),
         created: created.map_or(0, Timestamp::as_second),
+        started_at: started_at(value),
         oom_killed: value.pointer("/State/OOMKilled").and_then(Value::as_bool).unwrap_or(false),
         error: text(value, "/State/Error"),
         health: health(value),
     }
+}
+
+/// One that never ran has a start in the year 1.
+fn started_at(value: &Value) -> Option<Timestamp> {
+    let at: Timestamp = value.pointer("/State/StartedAt")?.as_str()?.parse().ok()?;
+    (at > Timestamp::UNIX_EPOCH).then_some(at)
 }
 
 fn health(value: &Value) -> Option<HealthState> {

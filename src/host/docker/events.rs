@@ -1,13 +1,14 @@
 //! What an engine tells by itself.
 
-use bytes::BytesMut;
-use futures::StreamExt;
+use bytes::{Bytes, BytesMut};
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
-use reqwest::Method;
+use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use super::api::{self, Api};
-use crate::host::runtime::RuntimeError;
+use crate::host::runtime::{EngineAction, EngineEvent, EngineEvents, RuntimeError};
 use crate::limits;
 
 /// Waits for the first exit of a container in the life that it lives now; gives its exit code. Restarts by the engine
@@ -19,20 +20,70 @@ pub(super) async fn first_exit(api: &Api, name: &str) -> Result<i64, RuntimeErro
     // Docker calls it `die`, Podman `died`, and tells it as `die`.
     let filters = json!({ "type": ["container"], "container": [name], "event": ["die", "died"] });
     let query = [("since", since.as_second().to_string()), ("filters", filters.to_string())];
-    let mut pieces = api.send(api.request(Method::GET, "events", &query)).await?.bytes_stream();
-    let mut buffer = BytesMut::new();
-    while let Some(piece) = pieces.next().await {
-        buffer.extend_from_slice(&piece.map_err(|e| api.failure(&e))?);
-        while let Some(at) = buffer.iter().position(|byte| *byte == b'\n') {
-            if let Some(code) = exit_code(&buffer.split_to(at + 1), since) {
-                return Ok(code);
-            }
-        }
-        if buffer.len() > limits::ENGINE_LINE_BYTES {
-            return Err(api.unclear("a line of its answer is too long"));
+    let mut lines = Lines::of(api, api.send(api.request(Method::GET, "events", &query)).await?);
+    loop {
+        if let Some(code) = exit_code(&lines.next().await?, since) {
+            return Ok(code);
         }
     }
-    Err(api.unclear("its events ended"))
+}
+
+/// What happens to the containers with all of these labels, from now on.
+pub(super) async fn follow(api: &Api, labels: &[String]) -> Result<EngineEvents, RuntimeError> {
+    let filters = json!({ "type": ["container"], "label": labels });
+    let answer = api.send(api.request(Method::GET, "events", &[("filters", filters.to_string())])).await?;
+    let lines = Lines::of(api, answer);
+    let events = stream::try_unfold(lines, |mut lines| async move {
+        loop {
+            if let Some(event) = event(&lines.next().await?) {
+                return Ok(Some((event, lines)));
+            }
+        }
+    });
+    Ok(events.boxed())
+}
+
+/// An endless answer, line by line.
+struct Lines {
+    api: Api,
+    pieces: BoxStream<'static, reqwest::Result<Bytes>>,
+    buffer: BytesMut,
+}
+
+impl Lines {
+    fn of(api: &Api, answer: Response) -> Self {
+        Self { api: api.clone(), pieces: answer.bytes_stream().boxed(), buffer: BytesMut::new() }
+    }
+
+    /// The next line; an error if there are no more.
+    async fn next(&mut self) -> Result<BytesMut, RuntimeError> {
+        loop {
+            if let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                return Ok(self.buffer.split_to(at + 1));
+            }
+            if self.buffer.len() > limits::ENGINE_LINE_BYTES {
+                return Err(self.api.unclear("a line of its answer is too long"));
+            }
+            let piece = self.pieces.next().await.ok_or_else(|| self.api.unclear("its events ended"))?;
+            self.buffer.extend_from_slice(&piece.map_err(|e| self.api.failure(&e))?);
+        }
+    }
+}
+
+/// What an event says, where it says something of a container's state.
+fn event(line: &[u8]) -> Option<EngineEvent> {
+    let event: Value = serde_json::from_slice(line).ok()?;
+    let text = |pointer| event.pointer(pointer).and_then(Value::as_str);
+    let action = match text("/Action")? {
+        "start" => EngineAction::Started,
+        "die" | "died" => EngineAction::Exited(text("/Actor/Attributes/exitCode").and_then(|code| code.parse().ok())),
+        "destroy" | "remove" => EngineAction::Removed,
+        "create" | "pause" | "unpause" | "rename" | "update" => EngineAction::Changed,
+        action if action.starts_with("health_status") => EngineAction::Changed,
+        // Commands in it, signals to it: what comes of them is told as well.
+        _ => return None,
+    };
+    Some(EngineEvent { id: text("/Actor/ID")?.to_owned(), name: text("/Actor/Attributes/name")?.to_owned(), action })
 }
 
 /// When the engine's count of restarts began: where there were some, the last start came after exits that count.
@@ -72,6 +123,28 @@ mod tests {
         assert_eq!(began(0, "2026-01-15T12:00:00.5Z"), "2026-01-15T12:00:00.5Z");
         assert_eq!(began(2, "2026-01-15T12:00:00.5Z"), "2026-01-15T10:00:00Z");
         assert_eq!(began(0, "0001-01-01T00:00:00Z"), "2026-01-15T10:00:00Z");
+    }
+
+    #[test]
+    fn events_say_what_happened_to_which_container() {
+        let line = |action: &str| {
+            let attributes = json!({ "name": "web", "exitCode": "137" });
+            json!({ "Type": "container", "Action": action, "Actor": { "ID": "1", "Attributes": attributes } })
+                .to_string()
+        };
+        let action = |text: &str| event(line(text).as_bytes()).map(|event| event.action);
+        assert_eq!(action("die"), Some(EngineAction::Exited(Some(137))));
+        assert_eq!(action("start"), Some(EngineAction::Started));
+        assert_eq!(action("health_status: unhealthy"), Some(EngineAction::Changed));
+        assert_eq!(action("exec_create: true"), None);
+        assert_eq!(event(b"{}"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            event(&bytes);
+        }
     }
 
     #[test]

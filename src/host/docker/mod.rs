@@ -32,8 +32,8 @@ use tokio_util::io::ReaderStream;
 use self::api::Api;
 use super::command::{Batch, Line};
 use super::runtime::{
-    BuildImage, Container, ContainerSpec, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
-    Usage,
+    BuildImage, Container, ContainerSpec, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind,
+    RuntimeTarget, Runtimes, Usage,
 };
 use crate::limits;
 
@@ -178,6 +178,10 @@ impl Runtime for Engine {
             Ok(_) | Err(RuntimeError::Http { status: 304, .. }) => Ok(()),
             Err(e) => Err(not_found(e, name)),
         }
+    }
+
+    async fn events(&self, labels: &[String]) -> Result<EngineEvents, RuntimeError> {
+        events::follow(&self.api, labels).await
     }
 
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {
