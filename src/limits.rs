@@ -446,3 +446,12 @@ pub const USAGE_LOOKS: usize = 2;
 
 /// Kinds of steps whose durations are counted: there are some twenty.
 pub const COUNTED_STEPS: usize = 100;
+
+/// Connections for metrics at a time: one or two collectors ask, one after the other.
+pub const METRICS_CONNECTIONS: usize = 8;
+
+/// Bytes of the head of a request for metrics.
+pub const METRICS_REQUEST_BYTES: usize = 16 * 1024;
+
+/// Time for a whole connection for metrics, so that silent ones do not keep the places: collectors themselves wait ten.
+pub const METRICS_REQUEST: Duration = Duration::from_secs(10);

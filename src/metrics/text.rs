@@ -123,11 +123,13 @@ impl Page {
         out.gauges(&connected, self.mission_control.map(|up| ([], flag(up))))?;
         let proxy = plain("proxy_up", "Whether the admin API of Caddy answers");
         out.gauges(&proxy, self.proxy.map(|up| ([], flag(up))))?;
-        let engines = self.engines.iter().map(|(kind, version)| ([("runtime", engine(*kind))], flag(version.is_some())));
+        let engines =
+            self.engines.iter().map(|(kind, version)| ([("runtime", engine(*kind))], flag(version.is_some())));
         out.gauges(&plain("runtime_up", "Whether the container engine answers"), engines)?;
-        let versions = self.engines.iter().filter_map(|(kind, version)| {
-            Some(([("runtime", engine(*kind)), ("version", version.as_deref()?)], 1.0))
-        });
+        let versions = self
+            .engines
+            .iter()
+            .filter_map(|(kind, version)| Some(([("runtime", engine(*kind)), ("version", version.as_deref()?)], 1.0)));
         out.gauges(&plain("runtime_info", "The container engines that answer"), versions)?;
         out.gauges(&plain("apps", "Applications"), [([], number(self.apps.len() as u64))])?;
         out.gauges(&plain("deployments_active", "Runs under way or stuck"), [([], number(self.runs as u64))])
@@ -153,7 +155,9 @@ fn machine(out: &mut Out<'_>, seen: &MachineSeen) -> fmt::Result {
         out.gauges(&family, [([], number(value))])?;
     }
     out.gauges(&seconds("host_uptime", "Since the machine's start"), [([], look.uptime.as_secs_f64())])?;
-    let disks = |value: fn(&Disk) -> u64| look.disks.iter().map(move |disk| ([("disk", disk_name(disk.of))], number(value(disk))));
+    let disks = |value: fn(&Disk) -> u64| {
+        look.disks.iter().map(move |disk| ([("disk", disk_name(disk.of))], number(value(disk))))
+    };
     out.gauges(&bytes("host_disk_total", "Disk"), disks(|disk| disk.bytes.total))?;
     out.gauges(&bytes("host_disk_free", "Disk that is free"), disks(|disk| disk.bytes.free))?;
     out.gauges(&plain("host_disk_inodes", "Inodes of the disk"), disks(|disk| disk.inodes.total))?;
@@ -188,10 +192,14 @@ fn apps(out: &mut Out<'_>, apps: &[App]) -> fmt::Result {
 
 fn runs(out: &mut Out<'_>, counts: &Counts) -> fmt::Result {
     let outcome = |completed: bool| if completed { "completed" } else { "failed" };
-    let runs = counts.runs.iter().map(|((kind, completed), durations)| {
-        ([("kind", kind.as_str()), ("outcome", outcome(*completed))], durations)
-    });
-    out.histograms(&seconds("deployment_duration", "Deploys, rollbacks and undeploys from their turn to their end"), runs)?;
+    let runs = counts
+        .runs
+        .iter()
+        .map(|((kind, completed), durations)| ([("kind", kind.as_str()), ("outcome", outcome(*completed))], durations));
+    out.histograms(
+        &seconds("deployment_duration", "Deploys, rollbacks and undeploys from their turn to their end"),
+        runs,
+    )?;
     let steps = counts
         .steps
         .iter()

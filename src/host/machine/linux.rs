@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Disk, DiskOf, Machine, MachineLook, OwnProcess, Room, parse};
+use super::{CpuTime, Disk, DiskOf, Machine, MachineLook, OwnProcess, Room, parse};
 use crate::host::RuntimeKind;
 use crate::host::files::blocking;
 
@@ -38,13 +38,13 @@ impl Machine for LinuxMachine {
 }
 
 fn look(data_dir: &Path) -> io::Result<MachineLook> {
-    let (cpus, cpu) = read("/proc/stat", parse::stat)?;
+    let (cpus, ticks) = read("/proc/stat", parse::stat)?;
     let (memory, swap) = read("/proc/meminfo", parse::meminfo)?;
     let engines = ENGINES.map(|(kind, path)| (DiskOf::Runtime(kind), Path::new(path)));
     let disks = [(DiskOf::Data, data_dir)].into_iter().chain(engines);
     Ok(MachineLook {
         cpus,
-        cpu,
+        cpu: CpuTime { busy: time(ticks.busy), all: time(ticks.all) },
         load: read("/proc/loadavg", parse::loadavg)?,
         memory,
         swap,
@@ -59,11 +59,15 @@ fn own() -> io::Result<OwnProcess> {
     let pages = read("/proc/self/statm", parse::resident_pages)?;
     Ok(OwnProcess {
         memory: pages.saturating_mul(rustix::param::page_size() as u64),
-        cpu: Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1)),
+        cpu: time(ticks),
         threads,
         // The directory that is read is one of them.
         open_files: (fs::read_dir("/proc/self/fd")?.count() as u64).saturating_sub(1),
     })
+}
+
+fn time(ticks: u64) -> Duration {
+    Duration::from_millis(ticks.saturating_mul(1000) / rustix::param::clock_ticks_per_second().max(1))
 }
 
 fn read<T>(path: &str, parse: impl FnOnce(&str) -> Option<T>) -> io::Result<T> {
@@ -98,7 +102,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let machine = LinuxMachine::new(dir.path());
         let look = machine.look().await.unwrap();
-        assert!(look.cpus > 0 && look.cpu.busy > 0 && look.cpu.busy <= look.cpu.all, "{look:?}");
+        assert!(look.cpus > 0 && look.cpu.busy > Duration::ZERO && look.cpu.busy <= look.cpu.all, "{look:?}");
         assert!(look.memory.free > 0 && look.memory.free < look.memory.total, "{look:?}");
         assert!(look.swap.free <= look.swap.total && look.uptime > Duration::ZERO, "{look:?}");
         assert!(look.agent.memory > 1024 * 1024 && look.agent.threads > 0 && look.agent.open_files > 2, "{look:?}");

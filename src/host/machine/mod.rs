@@ -44,21 +44,21 @@ pub struct MachineLook {
     pub agent: OwnProcess,
 }
 
-/// Time of all processors together, in ticks.
+/// Time of all processors together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuTime {
     /// In which something ran.
-    pub busy: u64,
+    pub busy: Duration,
     /// In all.
-    pub all: u64,
+    pub all: Duration,
 }
 
 impl CpuTime {
     /// How busy they were since an earlier look, in percent of all processors; none if no time went by.
     pub fn percent_since(self, earlier: Self) -> Option<f64> {
-        let all = self.all.checked_sub(earlier.all).filter(|all| *all > 0)?;
+        let all = self.all.checked_sub(earlier.all).filter(|all| !all.is_zero())?;
         let busy = self.busy.saturating_sub(earlier.busy).min(all);
-        Some(ratio(busy, all) * 100.0)
+        Some(busy.div_duration_f64(all) * 100.0)
     }
 }
 
@@ -113,19 +113,13 @@ pub struct OwnProcess {
     pub open_files: u64,
 }
 
-/// A part of a whole.
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-pub(crate) fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn processors_are_as_busy_as_they_were_between_two_looks() {
-        let look = |busy, all| CpuTime { busy, all };
+        let look = |busy, all| CpuTime { busy: Duration::from_millis(busy), all: Duration::from_millis(all) };
         assert_eq!(look(150, 300).percent_since(look(100, 200)), Some(50.0));
         assert_eq!(look(100, 200).percent_since(look(100, 200)), None);
         // Some kernels let a counter go back a little.

@@ -2,10 +2,17 @@
 
 use std::time::Duration;
 
-use super::{CpuTime, Room};
+use super::Room;
+
+/// Time of all processors together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticks {
+    pub(super) busy: u64,
+    pub(super) all: u64,
+}
 
 /// Processors and their time, of `/proc/stat`.
-pub(super) fn stat(text: &str) -> Option<(usize, CpuTime)> {
+pub(super) fn stat(text: &str) -> Option<(usize, Ticks)> {
     let mut cpus = 0;
     let mut time = None;
     for line in text.lines() {
@@ -21,11 +28,11 @@ pub(super) fn stat(text: &str) -> Option<(usize, CpuTime)> {
 }
 
 /// user, nice, system, idle, iowait, irq, softirq, steal; what guests took stands in user already.
-fn cpu_time<'a>(words: impl Iterator<Item = &'a str>) -> Option<CpuTime> {
+fn cpu_time<'a>(words: impl Iterator<Item = &'a str>) -> Option<Ticks> {
     let times: Vec<u64> = words.take(8).map(|word| word.parse().ok()).collect::<Option<_>>()?;
     let all = times.iter().fold(0, |sum: u64, time| sum.saturating_add(*time));
     let idle = times.get(3)?.saturating_add(times.get(4).copied().unwrap_or(0));
-    Some(CpuTime { busy: all.saturating_sub(idle), all })
+    Some(Ticks { busy: all.saturating_sub(idle), all })
 }
 
 /// The averages of `/proc/loadavg`.
@@ -75,7 +82,7 @@ mod tests {
     #[test]
     fn the_texts_of_a_machine_are_read() {
         let text = "cpu  100 1 20 700 30 4 5 6 90 0\ncpu0 50 1 10 350 15 2 3 3 45 0\ncpu1 50 0 10 350 15 2 2 3 45 0\nintr 5 0\n";
-        assert_eq!(stat(text), Some((2, CpuTime { busy: 136, all: 866 })));
+        assert_eq!(stat(text), Some((2, Ticks { busy: 136, all: 866 })));
         assert_eq!(loadavg("0.52 1.00 2.25 1/345 6789\n"), Some([0.52, 1.0, 2.25]));
         let text =
             "MemTotal:       2048 kB\nMemFree:  10 kB\nMemAvailable:    1024 kB\nSwapTotal:   8 kB\nSwapFree:  4 kB\n";

@@ -7,9 +7,11 @@
 //! events --> tally     what became of runs, how long their steps took ---^
 //! ```
 
+mod apps;
 mod tally;
 mod usage;
 
+pub use apps::AppNow;
 pub use tally::{CLASSES, Counts, Histogram, Tally};
 pub use usage::UsageSeen;
 
@@ -24,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use crate::apps::AppState;
 use crate::host::{Host, MachineLook};
 use crate::limits;
+use crate::watch::live::{EngineSeen, Live};
+use crate::watch::monitor::Monitor;
 
 /// Something that was seen, and when.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +65,8 @@ pub struct Figures(Arc<Shared>);
 struct Shared {
     host: Host,
     state: AppState,
+    live: Live,
+    monitor: Monitor,
     /// Somebody asks always, so that the applications' usage is looked at all the time.
     watched: bool,
     inside: Mutex<Inside>,
@@ -79,14 +85,19 @@ struct Inside {
 impl Figures {
     /// Figures of which nothing was seen yet. If they are `watched`, the applications' usage is looked at all the time;
     /// otherwise while somebody asks.
-    pub fn new(host: Host, state: AppState, watched: bool) -> Self {
+    pub fn new(host: Host, state: AppState, (live, monitor): (Live, Monitor), watched: bool) -> Self {
         let (inside, wake) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { host, state, watched, inside, wake }))
+        Self(Arc::new(Shared { host, state, live, monitor, watched, inside, wake }))
     }
 
     /// The machine.
     pub fn machine(&self) -> Option<Seen<MachineSeen>> {
         self.lock().machine.clone()
+    }
+
+    /// The container engines of the machine, as they were seen last.
+    pub fn engines(&self) -> Vec<EngineSeen> {
+        self.0.live.engines()
     }
 
     /// Whether the proxy's admin API answers, and if not, why.
