@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api, Runners};
+use crate::api::{self, Api, Receiver, Runners, Subscriptions};
 use crate::apps::{AppState, PortManager};
 use crate::build::{Build, Git};
 use crate::config::Config;
@@ -14,7 +15,7 @@ use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings};
 use crate::limits;
 use crate::node::{Node, Settings};
 use crate::shutdown::Shutdown;
-use crate::watch::{self, Events, Live, Monitor};
+use crate::watch::{self, About, Events, Live, Monitor, What};
 
 /// Runs the agent until it is asked to end; then running deploys end or are undone within a bounded time.
 ///
@@ -27,7 +28,6 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let state = AppState::default();
     let ports = PortManager::new(config.port_range.clone(), host.network.clone());
     look_around(&config.container_socket);
-    tasks.spawn(watch::keep_routes(host.clone(), shutdown.requested.clone()));
     let events = Events::new(host.storage.clone());
     let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
     let outpost = config.node.to_string();
@@ -48,22 +48,33 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     // The name first: whoever has it owns what carries it.
     let registered = Node::register(node_settings(&config, &shutdown)).await?;
+    let written = begin_events(&events, &tasks).await;
+    tasks.spawn(watch::keep_routes(host.clone(), events.clone(), shutdown.requested.clone()));
     recover(&engine, &tasks).await;
+    watch_all((&live, &monitor), &tasks, &shutdown);
+    let storage = host.storage.clone();
     let api = Api {
         git: Git::new(host.clone(), tasks.clone()),
         build: Build::new(host.clone(), tasks.clone()),
         engine: engine.clone(),
         runners: Runners::default(),
+        events: events.clone(),
+        subscriptions: Subscriptions::default(),
+        monitor,
         host,
         state,
         ports,
     };
     let face = api::face(api);
     let node = registered.serve(face.modules, face.servers);
+    if let Some(mission_control) = config.mission_control.clone() {
+        let receiver = Receiver { node: mission_control, process: config.mission_control_process.clone() };
+        api::report(&node, &events, (receiver, storage));
+    }
     tracing::info!(node = %node.name(), version = env!("CARGO_PKG_VERSION"), "ready");
     shutdown.requested.cancelled().await;
     tokio::select! {
-        () = end(&engine, &node, &tasks) => tracing::info!("ended"),
+        () = end(&engine, &node, (&tasks, &written)) => tracing::info!("ended"),
         () = shutdown.forced.cancelled() => tracing::warn!("ended at once, nothing was waited for"),
     }
     Ok(())
@@ -87,9 +98,30 @@ async fn recover(engine: &Engine, tasks: &TaskTracker) {
     }
 }
 
-async fn end(engine: &Engine, node: &Node, tasks: &TaskTracker) {
+/// Goes on with the numbers of the events, and says that this agent is here. They are written until the token is cancelled.
+async fn begin_events(events: &Events, tasks: &TaskTracker) -> CancellationToken {
+    let boot = host::boot_id();
+    events.open(&boot).await;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    events.publish(About::outpost(), What::OutpostUp { version, mission_control: None, boot });
+    let end = CancellationToken::new();
+    let (events, written) = (events.clone(), end.clone());
+    tasks.spawn(async move { events.run(written).await });
+    end
+}
+
+/// Follows the engines, and the health of what runs.
+fn watch_all((live, monitor): (&Live, &Monitor), tasks: &TaskTracker, shutdown: &Shutdown) {
+    let (live, monitor, stop) = (live.clone(), monitor.clone(), &shutdown.requested);
+    let (stop_live, stop_monitor) = (stop.clone(), stop.clone());
+    tasks.spawn(async move { live.run(stop_live).await });
+    tasks.spawn(async move { monitor.run(stop_monitor).await });
+}
+
+async fn end(engine: &Engine, node: &Node, (tasks, written): (&TaskTracker, &CancellationToken)) {
     engine.shutdown(limits::SHUTDOWN_GRACE).await;
     node.shutdown(limits::SHUTDOWN_CALLS).await;
+    written.cancel();
     tasks.close();
     if tokio::time::timeout(limits::SHUTDOWN_CALLS, tasks.wait()).await.is_err() {
         tracing::warn!("some background work was cut off");

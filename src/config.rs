@@ -17,6 +17,9 @@ use crate::node::{Tls, TlsError, TlsFiles};
 use crate::secret::Secret;
 use crate::term::Atom;
 
+/// Where events go on Mission Control if nobody says.
+const EVENTS: Atom = Atom::from_static("otturnaut_events");
+
 /// Everything that can be set.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -26,6 +29,8 @@ pub struct Config {
     pub cookie: Secret<String>,
     /// `MISSION_CONTROL_HOST`: the node to stay connected with.
     pub mission_control: Option<Atom>,
+    /// `MISSION_CONTROL_PROCESS`: the name there to which events go.
+    pub mission_control_process: Atom,
     /// `CONTAINER_SOCKET`: the engine's socket when a call names no other.
     pub container_socket: PathBuf,
     /// `CADDY_ADMIN_URL`, without a trailing slash.
@@ -119,6 +124,7 @@ impl Config {
             node: node.unwrap_or(Atom::from_static("")),
             cookie: cookie.unwrap_or_default(),
             mission_control: env.mission_control(),
+            mission_control_process: env.mission_control_process(),
             container_socket: env.text("CONTAINER_SOCKET").unwrap_or_else(|| "/var/run/docker.sock".into()).into(),
             caddy_admin_url: env.url("CADDY_ADMIN_URL", "http://127.0.0.1:2019"),
             caddy_routes_dir: env.absolute("OTTURNAUT_CADDY_ROUTES_DIR"),
@@ -262,6 +268,18 @@ impl Env<'_> {
         }
     }
 
+    /// An atom as it is, or a module as Elixir writes it.
+    fn mission_control_process(&mut self) -> Atom {
+        let Some(value) = self.text("MISSION_CONTROL_PROCESS") else { return EVENTS };
+        let is_module = value.starts_with(|first: char| first.is_ascii_uppercase()) && !value.starts_with("Elixir.");
+        let name = if is_module { format!("Elixir.{value}") } else { value.clone() };
+        Atom::new(&name).unwrap_or_else(|_| {
+            let wanted = "use the name of a process, at most 255 characters";
+            self.refuse("MISSION_CONTROL_PROCESS", Some(value), wanted.to_owned());
+            EVENTS
+        })
+    }
+
     /// Certificate, key and authority: all of them, or none.
     fn tls(&mut self) -> Option<Tls> {
         const VARIABLES: [&str; 3] = ["OTTURNAUT_DIST_TLS_CERT", "OTTURNAUT_DIST_TLS_KEY", "OTTURNAUT_DIST_TLS_CA"];
@@ -398,6 +416,15 @@ mod tests {
         assert_eq!(config.mission_control.unwrap(), "mission_control@10.0.0.1");
         let config = read(&[("MISSION_CONTROL_HOST", "mc@10.0.0.1")]).unwrap();
         assert_eq!(config.mission_control.unwrap(), "mc@10.0.0.1");
+    }
+
+    #[test]
+    fn the_process_that_takes_events_is_an_atom_or_a_module() {
+        let process = |value| read(&[("MISSION_CONTROL_PROCESS", value)]).unwrap().mission_control_process;
+        assert_eq!(process("fleet_events"), "fleet_events");
+        assert_eq!(process("Fleet.Events"), "Elixir.Fleet.Events");
+        assert_eq!(read(&[]).unwrap().mission_control_process, "otturnaut_events");
+        assert!(read(&[("MISSION_CONTROL_PROCESS", &"x".repeat(256))]).is_err());
     }
 
     #[test]

@@ -8,13 +8,16 @@ mod caddy;
 mod command;
 mod deployment;
 mod errors;
+mod events;
 mod git;
 mod health_check;
+mod health_monitor;
 mod json;
 mod port_manager;
 mod runtime;
 
 pub use command::Supervisor as Runners;
+pub use events::{Receiver, Subscriptions, report};
 
 use std::sync::Arc;
 
@@ -23,6 +26,7 @@ use crate::build::{Build, Git};
 use crate::deploy::Engine;
 use crate::host::Host;
 use crate::node::{GenServer, Module, Modules};
+use crate::watch::{Events, Monitor};
 
 /// What the functions work with.
 pub struct Api {
@@ -40,6 +44,12 @@ pub struct Api {
     pub engine: Engine,
     /// Who runs commands now.
     pub runners: Runners,
+    /// What happens.
+    pub events: Events,
+    /// Who is told of it.
+    pub subscriptions: Subscriptions,
+    /// How the applications are.
+    pub monitor: Monitor,
 }
 
 /// What a node is given: its functions and its registered servers.
@@ -60,7 +70,7 @@ pub fn face(api: Api) -> Face {
         vec![app_state::module(&state), port_manager::module(&ports)],
         vec![command::module(&api), command::result_module(), git::module(&api), build::module(&api)],
         deployment::modules(&api),
-        vec![health_check::module(&api)],
+        vec![health_check::module(&api), health_monitor::module(&api), events::module(&api)],
         vec![caddy::module(&api), caddy::route_module(), caddy::client_module(&api)],
         runtime::MODULES.map(|engine| runtime::module(&api, engine)).into(),
     ];

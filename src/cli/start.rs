@@ -12,6 +12,8 @@ Environment:
   RELEASE_COOKIE         required: the cluster's cookie (or RELEASE_COOKIE_FILE, a file that holds it)
   RELEASE_DISTRIBUTION   name or sname, if the host does not tell
   MISSION_CONTROL_HOST   host, or name@host, of Mission Control; the agent connects and stays connected
+  MISSION_CONTROL_PROCESS
+                         the name there to which events go [otturnaut_events]
   CONTAINER_SOCKET       the container engine's API socket [/var/run/docker.sock]
   CADDY_ADMIN_URL        Caddy's admin API [http://127.0.0.1:2019]
   OTTURNAUT_CADDY_ROUTES_DIR

@@ -6,8 +6,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::files::gone_is_fine;
+use super::records::{read_records, write_record};
 use super::storage::private;
 use crate::limits;
+
+/// A checksum and the greatest number.
+const TOLD_BYTES: usize = 32;
 
 /// Two files: when the newer is full it becomes the older one, and what that held is gone.
 #[derive(Debug)]
@@ -15,6 +19,8 @@ pub(super) struct EventFile {
     path: PathBuf,
     file: File,
     length: u64,
+    /// How far Mission Control was told.
+    told: File,
 }
 
 impl EventFile {
@@ -22,7 +28,7 @@ impl EventFile {
         let path = dir.join("events");
         let file = private(&path)?;
         let length = file.metadata()?.len();
-        Ok(Self { path, file, length })
+        Ok(Self { path, file, length, told: private(&dir.join("events.told"))? })
     }
 
     fn older(&self) -> PathBuf {
@@ -37,6 +43,23 @@ impl EventFile {
         };
         bytes.extend(fs::read(&self.path)?);
         Ok(bytes)
+    }
+
+    /// The last number that was noted; none where it is torn.
+    pub(super) fn read_told(&self) -> io::Result<Option<u64>> {
+        let mut line = vec![0; TOLD_BYTES];
+        let read = self.told.read_at(&mut line, 0)?;
+        line.truncate(read);
+        Ok(read_records(&line).0.pop())
+    }
+
+    /// Notes a number, in place.
+    pub(super) fn write_told(&self, number: u64) -> io::Result<()> {
+        let mut line = Vec::new();
+        write_record(&number, &mut line);
+        // Numbers grow, and blanks after one of them are none of it.
+        line.resize(TOLD_BYTES, b'\n');
+        self.told.write_all_at(&line, 0)
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -60,6 +83,19 @@ impl EventFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_far_mission_control_was_told_is_read_as_it_was_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let events = EventFile::open(dir.path()).unwrap();
+        assert_eq!(events.read_told().unwrap(), None);
+        for number in [7, u64::MAX, 12] {
+            events.write_told(number).unwrap();
+            assert_eq!(events.read_told().unwrap(), Some(number));
+        }
+        std::fs::write(dir.path().join("events.told"), b"torn").unwrap();
+        assert_eq!(events.read_told().unwrap(), None);
+    }
 
     #[test]
     fn the_oldest_go_where_there_are_too_many() {

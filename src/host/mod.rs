@@ -38,7 +38,7 @@ pub use runtime::{
     HealthState, Image, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
 pub use storage::{Document, Storage};
-pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer};
+pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer, boot_id};
 
 use std::sync::Arc;
 

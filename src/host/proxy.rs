@@ -140,9 +140,9 @@ pub trait Proxy: Send + Sync {
     /// Writes at such a path.
     async fn write(&self, how: ProxyWriter, path: &str, value: Option<&Value>) -> Result<(), ProxyError>;
     /// Looks whether the routes that were put are as they were put, and puts back what is not. Cheap where nothing is
-    /// to do. A proxy that keeps no record of its routes has nothing to put back.
-    async fn reconcile(&self) -> Result<(), ProxyError> {
-        Ok(())
+    /// to do. Gives the ids of those that it put back. A proxy that keeps no record of its routes has nothing to put back.
+    async fn reconcile(&self) -> Result<Vec<String>, ProxyError> {
+        Ok(Vec::new())
     }
 }
 

@@ -34,6 +34,10 @@ pub trait Storage: Send + Sync {
     /// Adds events, all of them or nothing that stays; the oldest go where there are too many. A loss of power may take the
     /// last ones.
     async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()>;
+    /// The number of the last event that Mission Control has, if it is known.
+    async fn read_told(&self) -> io::Result<Option<u64>>;
+    /// Notes that number; a loss of power may take it.
+    async fn write_told(&self, number: u64) -> io::Result<()>;
     /// Writes a document of a folder, whole or not at all. Only the agent's user can read it.
     async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()>;
     /// Reads a document.
@@ -216,6 +220,16 @@ impl Storage for DataStorage {
     async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()> {
         let storage = self.clone();
         blocking(move || storage.with_events(|events| events.append(&bytes))).await
+    }
+
+    async fn read_told(&self) -> io::Result<Option<u64>> {
+        let storage = self.clone();
+        blocking(move || storage.with_events(|events| events.read_told())).await
+    }
+
+    async fn write_told(&self, number: u64) -> io::Result<()> {
+        let storage = self.clone();
+        blocking(move || storage.with_events(|events| events.write_told(number))).await
     }
 
     async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()> {

@@ -75,6 +75,12 @@ pub trait Network: Send + Sync {
     async fn owners(&self, connections: &[Connection]) -> Vec<String>;
 }
 
+/// Names this start of the machine; empty where the system does not tell.
+pub fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
 /// Directories and files of the agent.
 #[async_trait]
 pub trait Files: Send + Sync {

@@ -379,6 +379,11 @@ impl Node {
         self.0.processes.new_reference()
     }
 
+    /// Waits until the node is about to end: what only serves others ends then.
+    pub async fn closing(&self) {
+        self.0.closing.cancelled().await;
+    }
+
     /// Takes no new work, waits up to `grace` for running calls, ends the rest, closes the links.
     pub async fn shutdown(&self, grace: Duration) {
         self.0.closing.cancel();

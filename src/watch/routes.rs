@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::events::{About, Events, What};
 use crate::host::{Host, ProxyError};
 use crate::limits;
 
-/// Has the configured proxy look after its routes until the end; says once that it is gone, and once that it is back.
-pub async fn keep_routes(host: Host, stop: CancellationToken) {
+/// Has the configured proxy look after its routes until the end; tells that it is gone, that it is back, and which routes it
+/// had to put back.
+pub async fn keep_routes(host: Host, events: Events, stop: CancellationToken) {
     let proxy = host.proxies.proxy(&host.proxies.defaults());
     let mut trouble = None;
     loop {
-        trouble = told(proxy.reconcile().await, trouble);
+        trouble = told(proxy.reconcile().await, trouble, &events);
         tokio::select! {
             () = tokio::time::sleep(pause()) => {}
             () = stop.cancelled() => return,
@@ -21,11 +23,17 @@ pub async fn keep_routes(host: Host, stop: CancellationToken) {
 }
 
 /// Tells what changed, and gives what is wrong now.
-fn told(outcome: Result<(), ProxyError>, before: Option<ProxyError>) -> Option<ProxyError> {
+fn told(outcome: Result<Vec<String>, ProxyError>, before: Option<ProxyError>, events: &Events) -> Option<ProxyError> {
+    let tell = |what| events.publish(About::outpost(), what);
     match (outcome, &before) {
-        (Ok(()), None) => None,
-        (Ok(()), Some(_)) => {
-            tracing::info!("Caddy answers again");
+        (Ok(routes), before) => {
+            if before.is_some() {
+                tracing::info!("Caddy answers again");
+                tell(What::ProxyUp);
+            }
+            if !routes.is_empty() {
+                tell(What::RouteRestored { routes });
+            }
             None
         }
         (Err(error), None) => {
@@ -34,6 +42,7 @@ fn told(outcome: Result<(), ProxyError>, before: Option<ProxyError>) -> Option<P
             } else {
                 tracing::warn!("Caddy's routes are not looked after: {error}");
             }
+            tell(What::ProxyDown { reason: error.to_string() });
             Some(error)
         }
         (Err(_), Some(_)) => before,

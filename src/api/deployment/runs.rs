@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Asked, execute, strategy};
 use crate::api::Api;
 use crate::api::args::{arg, ok, ok_or};
-use crate::deploy::{CancelError, ExecuteOptions, Named, Plan, RunInfo, RunKind, RunState};
+use crate::deploy::{CancelError, ExecuteOptions, Named, Plan, RunInfo, RunState};
 use crate::node::{CallResult, Module, Raise};
 use crate::term::elixir::date_time;
 use crate::term::{Term, atom, binary, list, map};
@@ -35,11 +35,6 @@ pub(super) fn add_to(module: Module, api: &Arc<Api>) -> Module {
 }
 
 fn run(run: &RunInfo) -> Term {
-    let kind = match run.kind {
-        RunKind::Deploy => "deploy",
-        RunKind::Rollback => "rollback",
-        RunKind::Undeploy => "undeploy",
-    };
     let status = match run.state {
         RunState::Queued => "queued",
         RunState::Running => "running",
@@ -50,7 +45,7 @@ fn run(run: &RunInfo) -> Term {
     map([
         ("app_id", binary(run.app_id.as_str())),
         ("deployment_id", Term::from(run.deployment_id.as_deref())),
-        ("kind", atom(kind)),
+        ("kind", atom(run.kind.name())),
         ("status", atom(status)),
         ("step", run.step.map_or(Term::NIL, atom)),
         ("since", run.since.map_or(Term::NIL, date_time)),

@@ -4,7 +4,7 @@ mod restore;
 mod sight;
 mod together;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -44,6 +44,8 @@ struct State {
     waiting: BTreeMap<u64, Route>,
     /// Routes that Caddy did not take back, as they were.
     refused: BTreeMap<String, Value>,
+    /// Routes that were put back, until it is told.
+    restored: BTreeSet<String>,
 }
 
 impl Kept {
@@ -176,8 +178,9 @@ impl Proxy for KeptCaddy {
         self.caddy.write(how, path, value).await
     }
 
-    async fn reconcile(&self) -> Result<(), ProxyError> {
-        self.look().await
+    async fn reconcile(&self) -> Result<Vec<String>, ProxyError> {
+        self.look().await?;
+        Ok(std::mem::take(&mut self.kept.state().restored).into_iter().collect())
     }
 }
 

@@ -57,12 +57,17 @@ impl KeptCaddy {
         }
         let answer = self.server().replace(&listed, routes).await?;
         match answer.status {
-            200 => lost.iter().for_each(|lost| tracing::info!(route = lost.id, "the route is put back")),
+            200 => lost.iter().for_each(|lost| self.restored(&lost.id)),
             CHANGED => {}
             // One that it does not take is not to keep the others away.
             _ => return self.restore_each(lost).await,
         }
         Ok(answer)
+    }
+
+    fn restored(&self, id: &str) {
+        tracing::info!(route = id, "the route is put back");
+        self.kept.state().restored.insert(id.to_owned());
     }
 
     /// The routes that are not in Caddy as they are to be. Where it is not known what Caddy reads, those in any form are right.
@@ -87,7 +92,7 @@ impl KeptCaddy {
             let Some(listed) = self.server().list().await? else { return Ok(Answer::changed()) };
             let answer = self.server().put(&listed, &config).await?;
             match answer.status {
-                200 => tracing::info!(route = id, "the route is put back"),
+                200 => self.restored(&id),
                 CHANGED => return Ok(answer),
                 status => {
                     let body = answer.text();
