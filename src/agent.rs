@@ -1,6 +1,8 @@
 //! The composition root: builds host, stores and node, wires them, runs them until the end is asked for.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
@@ -13,9 +15,10 @@ use crate::config::Config;
 use crate::deploy::{Engine, EngineSettings};
 use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings};
 use crate::limits;
+use crate::metrics::{self, MetricsError, Sources};
 use crate::node::{Node, Settings};
 use crate::shutdown::Shutdown;
-use crate::watch::{self, About, Events, Live, Monitor, What};
+use crate::watch::{self, About, Events, Figures, Live, Monitor, Tally, What};
 
 /// Runs the agent until it is asked to end; then running deploys end or are undone within a bounded time.
 ///
@@ -32,6 +35,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
     let outpost = config.node.to_string();
     let live = Live::new(host.clone(), outpost.clone(), monitor.clone(), events.clone());
+    let figures = Figures::new(host.clone(), state.clone(), (live.clone(), monitor.clone()), config.metrics.is_some());
     let engine = Engine::new(EngineSettings {
         outpost,
         host: host.clone(),
@@ -46,6 +50,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
              private network, or set OTTURNAUT_DIST_TLS_CERT, _KEY and _CA"
         );
     }
+    let metrics = Metrics::open(&config).await?;
     // The name first: whoever has it owns what carries it.
     let registered = Node::register(node_settings(&config, &shutdown)).await?;
     let written = begin_events(&events, &tasks).await;
@@ -61,6 +66,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         events: events.clone(),
         subscriptions: Subscriptions::default(),
         monitor,
+        figures: figures.clone(),
         host,
         state,
         ports,
@@ -70,6 +76,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     if let Some(mission_control) = config.mission_control.clone() {
         let receiver = Receiver { node: mission_control, process: config.mission_control_process.clone() };
         api::report(&node, &events, (receiver, storage));
+    }
+    let follow = figures.clone();
+    let stop = shutdown.requested.clone();
+    tasks.spawn(async move { follow.run(stop).await });
+    if let Some(metrics) = metrics {
+        metrics.serve((&figures, &events), (&engine, &node), (&tasks, &shutdown));
     }
     tracing::info!(node = %node.name(), version = env!("CARGO_PKG_VERSION"), "ready");
     shutdown.requested.cancelled().await;
@@ -116,6 +128,37 @@ fn watch_all((live, monitor): (&Live, &Monitor), tasks: &TaskTracker, shutdown: 
     let (stop_live, stop_monitor) = (stop.clone(), stop.clone());
     tasks.spawn(async move { live.run(stop_live).await });
     tasks.spawn(async move { monitor.run(stop_monitor).await });
+}
+
+/// Metrics that are wanted.
+struct Metrics(metrics::Server);
+
+impl Metrics {
+    /// Takes the port, if one is set.
+    async fn open(config: &Config) -> Result<Option<Self>, MetricsError> {
+        let Some(address) = config.metrics else { return Ok(None) };
+        Ok(Some(Self(metrics::Server::open(address).await?)))
+    }
+
+    fn serve(
+        self,
+        (figures, events): (&Figures, &Events),
+        (engine, node): (&Engine, &Node),
+        (tasks, shutdown): (&TaskTracker, &Shutdown),
+    ) {
+        let (tally, node) = (Tally::default(), node.clone());
+        let sources = Sources {
+            version: env!("CARGO_PKG_VERSION"),
+            started: Instant::now(),
+            figures: figures.clone(),
+            tally: tally.clone(),
+            engine: engine.clone(),
+            mission_control: Arc::new(move || node.peer().map(|(_, since)| since.is_some())),
+        };
+        let (events, counted, served) = (events.clone(), shutdown.requested.clone(), shutdown.requested.clone());
+        tasks.spawn(async move { tally.follow(events, counted).await });
+        tasks.spawn(self.0.serve(sources, served));
+    }
 }
 
 async fn end(engine: &Engine, node: &Node, (tasks, written): (&TaskTracker, &CancellationToken)) {

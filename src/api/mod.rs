@@ -15,6 +15,7 @@ mod health_monitor;
 mod json;
 mod port_manager;
 mod runtime;
+mod status;
 
 pub use command::Supervisor as Runners;
 pub use events::{Receiver, Subscriptions, report};
@@ -26,7 +27,7 @@ use crate::build::{Build, Git};
 use crate::deploy::Engine;
 use crate::host::Host;
 use crate::node::{GenServer, Module, Modules};
-use crate::watch::{Events, Monitor};
+use crate::watch::{Events, Figures, Monitor};
 
 /// What the functions work with.
 pub struct Api {
@@ -50,6 +51,8 @@ pub struct Api {
     pub subscriptions: Subscriptions,
     /// How the applications are.
     pub monitor: Monitor,
+    /// What was seen of all of it.
+    pub figures: Figures,
 }
 
 /// What a node is given: its functions and its registered servers.
@@ -72,6 +75,7 @@ pub fn face(api: Api) -> Face {
         deployment::modules(&api),
         vec![health_check::module(&api), health_monitor::module(&api), events::module(&api)],
         vec![caddy::module(&api), caddy::route_module(), caddy::client_module(&api)],
+        status::modules(&api).into(),
         runtime::MODULES.map(|engine| runtime::module(&api, engine)).into(),
     ];
     all.into_iter().flatten().for_each(|module: Module| modules.add(module));

@@ -15,4 +15,4 @@ pub use live::{ContainerSeen, EngineSeen, Live};
 pub use monitor::{AppHealth, Condition, ContainerPlace, Monitor, OnUnhealthy, TooMany, Watched};
 pub use ready::{NotReady, Readiness, Why, wait_ready};
 pub use routes::keep_routes;
-pub use status::{AppNow, CLASSES, Counts, Figures, Histogram, MachineSeen, Seen, Tally, UsageSeen};
+pub use status::{AppDoes, AppNow, CLASSES, Counts, Figures, Histogram, MachineSeen, Seen, Tally, UsageSeen};

@@ -11,7 +11,7 @@ mod apps;
 mod tally;
 mod usage;
 
-pub use apps::AppNow;
+pub use apps::{AppDoes, AppNow};
 pub use tally::{CLASSES, Counts, Histogram, Tally};
 pub use usage::UsageSeen;
 
