@@ -90,8 +90,8 @@ pub const METRICS_CONNECTIONS: usize = 8;
 /// Bytes of the head of a request for metrics.
 pub const METRICS_REQUEST_BYTES: usize = 16 * 1024;
 
-/// Time for a whole connection for metrics, so that silent ones do not keep the places: collectors themselves wait ten.
-pub const METRICS_REQUEST: Duration = Duration::from_secs(10);
+/// Time for a whole connection for metrics, so that silent ones do not keep the places: a page takes milliseconds.
+pub const METRICS_REQUEST: Duration = Duration::from_secs(5);
 
 // ---- EPMD -----------------------------------------------------------------------------------------------------------
 

@@ -93,7 +93,8 @@ async fn a_collector_gets_the_figures_of_the_host_and_of_the_agent() {
     assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
     samples(&answer.text().await.unwrap());
 
-    let wanted = ["otturnaut_host_cpus", "otturnaut_host_memory_available_bytes", "otturnaut_process_resident_memory_bytes"];
+    let wanted =
+        ["otturnaut_host_cpus", "otturnaut_host_memory_available_bytes", "otturnaut_process_resident_memory_bytes"];
     eventually("the machine's figures and Caddy's", || async {
         let there = measured.samples().await;
         wanted.iter().all(|name| there.get(*name).is_some_and(|value| *value > 0.0))
@@ -132,7 +133,7 @@ async fn those_who_are_silent_keep_nobody_away_for_good_and_cost_bounded_files()
     measured.samples().await;
     let before = measured.agent.files();
     let mut silent = Vec::new();
-    for _ in 0..limits::METRICS_CONNECTIONS * 4 {
+    for _ in 0..limits::METRICS_CONNECTIONS * 2 {
         silent.push(TcpStream::connect(measured.address).await.unwrap());
     }
     // Of each a connection is waited for; the places of the silent ones come free in their time.

@@ -151,6 +151,10 @@ impl Runtime for Machine {
         unreachable!("{NO_CONTAINER}")
     }
 
+    async fn events(&self, _: &[String]) -> Result<EngineEvents, RuntimeError> {
+        unreachable!("{NO_CONTAINER}")
+    }
+
     async fn wait(&self, _: &str) -> Result<i64, RuntimeError> {
         unreachable!("{NO_CONTAINER}")
     }

@@ -93,7 +93,7 @@ mod tests {
             events.write_told(number).unwrap();
             assert_eq!(events.read_told().unwrap(), Some(number));
         }
-        std::fs::write(dir.path().join("events.told"), b"torn").unwrap();
+        fs::write(dir.path().join("events.told"), b"torn").unwrap();
         assert_eq!(events.read_told().unwrap(), None);
     }
 

@@ -140,11 +140,11 @@ fn said(incoming: &Incoming) -> Option<(Encoder, Option<Term>, Incoming)> {
             let from = Pid { node: name.clone(), id: 1, serial: 0, creation: 1 };
             (control::send_named(&from, name), Some(message.clone()), same)
         }
-        Incoming::Monitor { from, target: Target::Pid(target), reference } => {
+        Incoming::Monitor { from, target: target @ Target::Pid(_), reference } => {
             (control::monitor(from, target, reference), None, same)
         }
-        Incoming::Demonitor { target: Target::Pid(target), reference } => {
-            (control::demonitor(target, target, reference), None, same)
+        Incoming::Demonitor { target: target @ Target::Pid(pid), reference } => {
+            (control::demonitor(pid, target, reference), None, same)
         }
         Incoming::Monitor { from, target, reference } => {
             let down = Incoming::Down { reference: reference.clone(), reason: control::noproc() };

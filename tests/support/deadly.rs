@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use otturnaut::host::{
-    Batch, BuildImage, Connection, Container, ContainerSpec, Document, ExecEnd, Host, Image, Line, Network, Probe,
-    ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Runtime, RuntimeError, RuntimeTarget,
-    Runtimes, Storage, Usage,
+    Batch, BuildImage, Connection, Container, ContainerSpec, Document, EngineEvents, ExecEnd, Host, Image, Line,
+    Network, Probe, ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Runtime, RuntimeError,
+    RuntimeTarget, Runtimes, Storage, Usage,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
@@ -125,6 +125,7 @@ deadly! { Runtime:
     remove(name: &str) -> Result<(), RuntimeError>;
     inspect(name: &str) -> Result<Container, RuntimeError>;
     start_again(name: &str) -> Result<(), RuntimeError>;
+    events(labels: &[String]) -> Result<EngineEvents, RuntimeError>;
     wait(name: &str) -> Result<i64, RuntimeError>;
     usage(name: &str) -> Result<Option<Usage>, RuntimeError>;
     tail(name: &str, count: usize) -> Result<Vec<Line>, RuntimeError>;
@@ -152,6 +153,10 @@ deadly! { Storage:
     open_journal() -> std::io::Result<Vec<u8>>;
     append_journal(bytes: Vec<u8>) -> std::io::Result<()>;
     replace_journal(bytes: Vec<u8>) -> std::io::Result<()>;
+    read_events() -> std::io::Result<Vec<u8>>;
+    append_events(bytes: Vec<u8>) -> std::io::Result<()>;
+    read_told() -> std::io::Result<Option<u64>>;
+    write_told(number: u64) -> std::io::Result<()>;
     put(document: &Document, content: Vec<u8>) -> std::io::Result<()>;
     get(document: &Document) -> std::io::Result<Option<Vec<u8>>>;
     delete(document: &Document) -> std::io::Result<()>;

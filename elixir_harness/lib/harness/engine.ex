@@ -77,6 +77,7 @@ defmodule Harness.Engine do
   end
 
   def kill(engine, name), do: Http.request("POST", where(engine), "/containers/#{name}/kill")
+  def start(engine, name), do: Http.request("POST", where(engine), "/containers/#{name}/start")
   def remove(engine, name), do: Http.request("DELETE", where(engine), "/containers/#{name}?force=true")
   def remove_image(engine, name), do: Http.request("DELETE", where(engine), "/images/#{name}?force=true")
 

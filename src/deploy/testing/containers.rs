@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::{App, DOCKER, Fault, Inside, Machine, Running};
 use crate::host::{
-    Batch, BuildImage, Container, ContainerSpec, ContainerStatus, ExecEnd, Image, Line, Runtime, RuntimeError,
-    RuntimeKind, RuntimeTarget, Runtimes, Stream, Usage,
+    Batch, BuildImage, Container, ContainerSpec, ContainerStatus, EngineEvents, ExecEnd, Image, Line, Runtime,
+    RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Stream, Usage,
 };
 
 impl Inside {
@@ -174,6 +174,10 @@ impl Runtime for Machine {
             Ok(())
         });
         started.await.map_err(engine_error)
+    }
+
+    async fn events(&self, _labels: &[String]) -> Result<EngineEvents, RuntimeError> {
+        Ok(Box::pin(futures::stream::pending()))
     }
 
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {

@@ -76,8 +76,8 @@ impl Wellness {
             _ if self.successes < limits::SUCCESSES_TO_RECOVER => None,
             Condition::CrashLooping if !self.is_quiet(now) => None,
             _ => {
+                // Exits are not forgotten: in a slow loop it is well for some seconds between two of them.
                 self.condition = Condition::Healthy;
-                self.exits.clear();
                 let bad_since = self.bad_since.take().unwrap_or(now);
                 Some(Change::Recovered(now.saturating_duration_since(bad_since)))
             }
@@ -177,6 +177,12 @@ mod tests {
         let calm = play("xxxx++.++");
         assert_eq!(calm[..3], told);
         assert!(matches!(calm[3], Change::Recovered(_)) && calm.len() == 4, "{calm:?}");
+    }
+
+    #[test]
+    fn a_loop_is_seen_where_it_is_well_for_some_seconds_between_two_exits() {
+        let changes = play("x+++x+++x+++");
+        assert!(matches!(changes[..], [.., Change::CrashLooping(3)]), "{changes:?}");
     }
 
     #[test]
