@@ -8,12 +8,14 @@ defmodule StatusTest do
 
   # What is known of an app, once it is so.
   defp app_once!(node, app, what, holds) do
-    Wait.until(what, fn ->
+    once = fn ->
       case call(node, Otturnaut, :app, [app]) do
         {:ok, known} -> if holds.(known), do: known
         {:error, :not_found} -> nil
       end
-    end)
+    end
+
+    Wait.until(what, once, 60_000)
   end
 
   test "the version, and what an outpost tells of itself", %{node: node, rig: rig, caddy: caddy} do
@@ -186,14 +188,15 @@ defmodule StatusTest do
       ~s(otturnaut_app_network_sent_bytes_total{app="#{app}"} )
     ]
 
-    Wait.until("the figures", fn ->
+    all_there = fn ->
       {:ok, 200, page} = Http.get({"127.0.0.1", port}, "/metrics")
       lines = String.split(page, "\n")
 
       wanted -- lines == [] and
         Enum.all?(begun, fn start -> Enum.any?(lines, &String.starts_with?(&1, start)) end)
-    end)
+    end
 
+    Wait.until("the figures", all_there, 60_000)
     assert :ok == undeploy(agent.node, d)
 
     Wait.until("the app to leave", fn ->
