@@ -101,6 +101,7 @@ defmodule HealthMonitorTest do
     assert "starting loop" in event.log
     assert %{exits: exits} = await_status(node, app, :crash_looping)
     assert exits >= 3
+    mailbox()
     more? = fn -> match?({:ok, %{exits: more}} when more > exits, status(node, app)) end
     Wait.until("one more exit", more?, @long)
 

@@ -93,7 +93,7 @@ mod tests {
             events.write_told(number).unwrap();
             assert_eq!(events.read_told().unwrap(), Some(number));
         }
-        fs::write(dir.path().join("events.told"), b"torn").unwrap();
+        File::create(dir.path().join("events.told")).unwrap().write_all_at(b"torn", 0).unwrap();
         assert_eq!(events.read_told().unwrap(), None);
     }
 

@@ -59,12 +59,11 @@ impl Node {
                 let Some(told) = waiting else { return control::noproc() };
                 return told.await.unwrap_or(control::noproc());
             }
-            let monitor = match placed {
-                Some(placed) => placed,
-                None => {
-                    let link = node.reach(&of.node).await.ok();
-                    link.and_then(|link| Monitor::place(&node, link, this, Target::Pid(of)))
-                }
+            let monitor = if let Some(placed) = placed {
+                placed
+            } else {
+                let link = node.reach(&of.node).await.ok();
+                link.and_then(|link| Monitor::place(&node, link, this, Target::Pid(of)))
             };
             let Some(mut monitor) = monitor else { return atom("noconnection") };
             (&mut monitor.told).await.unwrap_or_else(|_| atom("noconnection"))

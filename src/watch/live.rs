@@ -236,20 +236,16 @@ impl Live {
     fn set(&self, target: &RuntimeTarget, version: Result<String, String>) -> bool {
         let mut inside = self.lock();
         let since = Timestamp::now();
-        match inside.engines.iter_mut().find(|seen| seen.target == *target) {
-            Some(seen) => {
-                let changed = seen.version.is_ok() != version.is_ok();
-                if changed {
-                    seen.since = since;
-                }
-                seen.version = version;
-                changed
-            }
-            None => {
-                inside.engines.push(EngineSeen { target: target.clone(), version, since });
-                true
-            }
+        let Some(seen) = inside.engines.iter_mut().find(|seen| seen.target == *target) else {
+            inside.engines.push(EngineSeen { target: target.clone(), version, since });
+            return true;
+        };
+        let changed = seen.version.is_ok() != version.is_ok();
+        if changed {
+            seen.since = since;
         }
+        seen.version = version;
+        changed
     }
 
     /// Nothing panics under the lock: what a poisoned one holds is whole.

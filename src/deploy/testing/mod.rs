@@ -149,13 +149,22 @@ impl Machine {
 
     /// An engine on this machine with ports 10000 to 10009.
     pub(super) fn engine(&self) -> (Engine, AppState, PortManager) {
-        let (state, ports) = (AppState::default(), PortManager::new(10_000..=10_009, Arc::new(self.clone())));
-        let outpost = OUTPOST.to_owned();
-        let (host, events) = (self.host(), Events::new(Arc::new(self.clone())));
-        let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
-        let (state_of_it, ports_of_it) = (state.clone(), ports.clone());
-        let settings = EngineSettings { outpost, host, state: state_of_it, ports: ports_of_it, events, monitor };
-        (Engine::new(settings), state, ports)
+        let settings = self.settings();
+        (Engine::new(settings.clone()), settings.state, settings.ports)
+    }
+
+    /// What such an engine works with.
+    pub(super) fn settings(&self) -> EngineSettings {
+        let (host, state) = (self.host(), AppState::default());
+        let events = Events::new(host.storage.clone());
+        EngineSettings {
+            outpost: OUTPOST.to_owned(),
+            ports: PortManager::new(10_000..=10_009, host.network.clone()),
+            monitor: Monitor::new(host.clone(), state.clone(), events.clone()),
+            host,
+            state,
+            events,
+        }
     }
 
     /// The agent dies at that moment, counted from now: before an operation acts if it is even, after it if it is odd.

@@ -5,6 +5,7 @@ mod deploys;
 mod health;
 mod recovery;
 mod releases;
+mod told;
 mod turns;
 mod undeploys;
 mod undo;

@@ -109,7 +109,9 @@ impl Events {
         let events = self.number();
         let Some(last) = events.last().map(|event| event.seq) else { return };
         let mut lines = Vec::new();
-        events.iter().for_each(|event| write_record(event.as_ref(), &mut lines));
+        for event in &events {
+            write_record(event.as_ref(), &mut lines);
+        }
         let written = self.0.storage.append_events(lines).await;
         let mut inside = self.lock();
         if let (Err(error), false) = (&written, inside.failing) {
@@ -279,7 +281,7 @@ mod tests {
         let events = events(&dir);
         events.open("boot").await;
         happen(&events, 10).await;
-        std::fs::write(dir.path().join("events"), b"").unwrap();
+        std::fs::File::create(dir.path().join("events")).unwrap();
         let surplus = 5;
         events.lock().kept.drain(..surplus);
         assert_eq!(events.since(2).await.unwrap_err(), Gone { after: 2, oldest: 5 });
@@ -314,15 +316,13 @@ mod tests {
         let events = events(&dir);
         events.open("boot").await;
         let stop = CancellationToken::new();
-        let writer = tokio::spawn({
-            let (events, stop) = (events.clone(), stop.clone());
-            async move { events.run(stop).await }
-        });
-        events.publish(About::outpost(), up("boot"));
-        assert_eq!(numbers(&events.next(0).await), [1]);
-        stop.cancel();
-        events.publish(About::outpost(), What::ProxyUp);
-        writer.await.unwrap();
+        let happens = async {
+            events.publish(About::outpost(), up("boot"));
+            assert_eq!(numbers(&events.next(0).await), [1]);
+            stop.cancel();
+            events.publish(About::outpost(), What::ProxyUp);
+        };
+        tokio::join!(events.run(stop.clone()), happens);
         assert_eq!(events.last(), 2);
     }
 

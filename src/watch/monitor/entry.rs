@@ -126,6 +126,11 @@ impl Entry {
         if self.exits.len() < limits::EXITS_WAITING {
             self.exits.push(code);
         }
+        self.hurry();
+    }
+
+    /// It is looked at as soon as possible.
+    pub(super) fn hurry(&mut self) {
         self.due = Instant::now();
     }
 

@@ -98,15 +98,12 @@ impl Monitor {
         };
         let log = exit::last_lines(&self.0.host, &place.runtime, &place.name).await;
         let out_of_memory = seen.is_some_and(|seen| seen.oom_killed);
-        match change {
-            Change::CrashLooping(exits) => {
-                tracing::warn!(app_id, exits, detail, "the application ends again and again");
-                self.tell(app_id, watched, What::AppCrashLooping { exits, exit_code, detail, log });
-            }
-            _ => {
-                tracing::warn!(app_id, detail, "the application's container ended");
-                self.tell(app_id, watched, What::AppExited { exit_code, out_of_memory, detail, log });
-            }
+        if let Change::CrashLooping(exits) = change {
+            tracing::warn!(app_id, exits, detail, "the application ends again and again");
+            self.tell(app_id, watched, What::AppCrashLooping { exits, exit_code, detail, log });
+        } else {
+            tracing::warn!(app_id, detail, "the application's container ended");
+            self.tell(app_id, watched, What::AppExited { exit_code, out_of_memory, detail, log });
         }
     }
 

@@ -17,7 +17,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use self::entry::Entry;
 use super::events::Events;
@@ -84,30 +83,30 @@ impl Monitor {
 
     /// A container ended.
     pub(super) fn exited(&self, container: &str, code: Option<i64>) {
-        let of_app = self.with_container(container, |entry| entry.exited(code));
-        self.stopped(of_app);
+        if let Some(app_id) = self.with_container(container, |entry| entry.exited(code)) {
+            self.turn(&app_id, AppStatus::Running, AppStatus::Stopped);
+        }
     }
 
     /// A container was started.
     pub(super) fn started(&self, container: &str) {
-        if let Some(app_id) = self.with_container(container, |entry| entry.due = Instant::now()) {
+        if let Some(app_id) = self.with_container(container, Entry::hurry) {
             self.turn(&app_id, AppStatus::Stopped, AppStatus::Running);
         }
     }
 
     /// A container is to be looked at.
     pub(super) fn changed(&self, container: &str) {
-        self.with_container(container, |entry| entry.due = Instant::now());
+        self.with_container(container, Entry::hurry);
     }
 
     /// A container was looked at: what was not told of it may show.
     pub(super) fn looked_at(&self, container: &Container) {
-        let of_app =
-            self.with_container(&container.name, |entry| entry.looked_at(container)).filter(|_| !container.runs());
-        self.stopped(of_app);
+        let Some(app_id) = self.with_container(&container.name, |entry| entry.looked_at(container)) else { return };
         if container.runs() {
-            let app_id = self.with_container(&container.name, |_| ());
-            app_id.iter().for_each(|app_id| self.turn(app_id, AppStatus::Stopped, AppStatus::Running));
+            self.turn(&app_id, AppStatus::Stopped, AppStatus::Running);
+        } else {
+            self.turn(&app_id, AppStatus::Running, AppStatus::Stopped);
         }
     }
 
@@ -122,10 +121,6 @@ impl Monitor {
 
     fn is_down(&self, kind: RuntimeKind) -> bool {
         self.0.down.lock().unwrap_or_else(PoisonError::into_inner).contains(&kind)
-    }
-
-    fn stopped(&self, app_id: Option<String>) {
-        app_id.iter().for_each(|app_id| self.turn(app_id, AppStatus::Running, AppStatus::Stopped));
     }
 
     /// The state follows what the engine says, and nothing else does.
