@@ -1,6 +1,5 @@
 //! The composition root: builds host, stores and node, wires them, runs them until the end is asked for.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,7 +29,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let host = Host::real(host_settings(&config, OpenFiles::raise())).context("cannot use this machine")?;
     let state = AppState::default();
     let ports = PortManager::new(config.port_range.clone(), host.network.clone());
-    look_around(&config.container_socket);
+    look_around(&config);
     let events = Events::new(host.storage.clone());
     let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
     let outpost = config.node.to_string();
@@ -44,19 +43,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         events: events.clone(),
         monitor: monitor.clone(),
     });
-    if config.tls.is_none() {
-        tracing::warn!(
-            "the cluster's connections are not encrypted, and the cookie protects only their start: keep them within a \
-             private network, or set OTTURNAUT_DIST_TLS_CERT, _KEY and _CA"
-        );
-    }
     let metrics = Metrics::open(&config).await?;
     // The name first: whoever has it owns what carries it.
     let registered = Node::register(node_settings(&config, &shutdown)).await?;
     let written = begin_events(&events, &tasks).await;
     tasks.spawn(watch::keep_routes(host.clone(), events.clone(), shutdown.requested.clone()));
     recover(&engine, &tasks).await;
-    watch_all((&live, &monitor), &tasks, &shutdown);
+    watch_all((&live, &monitor, &figures), &tasks, &shutdown);
     let storage = host.storage.clone();
     let api = Api {
         git: Git::new(host.clone(), tasks.clone()),
@@ -77,12 +70,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         let receiver = Receiver { node: mission_control, process: config.mission_control_process.clone() };
         api::report(&node, &events, (receiver, storage));
     }
-    let follow = figures.clone();
-    let stop = shutdown.requested.clone();
-    tasks.spawn(async move { follow.run(stop).await });
-    if let Some(metrics) = metrics {
-        metrics.serve((&figures, &events), (&engine, &node), (&tasks, &shutdown));
-    }
+    metrics.serve((figures, &events), (&engine, &node), (&tasks, &shutdown));
     tracing::info!(node = %node.name(), version = env!("CARGO_PKG_VERSION"), "ready");
     shutdown.requested.cancelled().await;
     tokio::select! {
@@ -93,10 +81,16 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 /// Says at the start what is missing, and what to do: nothing of it stops the node. Caddy is looked for by the keeper of routes.
-fn look_around(socket: &Path) {
-    if !socket.exists() {
-        let socket = socket.display();
+fn look_around(config: &Config) {
+    if !config.container_socket.exists() {
+        let socket = config.container_socket.display();
         tracing::warn!("there is no container engine at {socket}: start it, or set CONTAINER_SOCKET to its socket");
+    }
+    if config.tls.is_none() {
+        tracing::warn!(
+            "the cluster's connections are not encrypted, and the cookie protects only their start: keep them within a \
+             private network, or set OTTURNAUT_DIST_TLS_CERT, _KEY and _CA"
+        );
     }
 }
 
@@ -122,42 +116,44 @@ async fn begin_events(events: &Events, tasks: &TaskTracker) -> CancellationToken
     end
 }
 
-/// Follows the engines, and the health of what runs.
-fn watch_all((live, monitor): (&Live, &Monitor), tasks: &TaskTracker, shutdown: &Shutdown) {
-    let (live, monitor, stop) = (live.clone(), monitor.clone(), &shutdown.requested);
-    let (stop_live, stop_monitor) = (stop.clone(), stop.clone());
+/// Follows the engines, the health of what runs, and the figures.
+fn watch_all((live, monitor, figures): (&Live, &Monitor, &Figures), tasks: &TaskTracker, shutdown: &Shutdown) {
+    let (live, monitor, figures) = (live.clone(), monitor.clone(), figures.clone());
+    let [stop_live, stop_monitor, stop_figures] = std::array::from_fn(|_| shutdown.requested.clone());
     tasks.spawn(async move { live.run(stop_live).await });
     tasks.spawn(async move { monitor.run(stop_monitor).await });
+    tasks.spawn(async move { figures.run(stop_figures).await });
 }
 
-/// Metrics that are wanted.
-struct Metrics(metrics::Server);
+/// Metrics, if they are wanted.
+struct Metrics(Option<metrics::Server>);
 
 impl Metrics {
     /// Takes the port, if one is set.
-    async fn open(config: &Config) -> Result<Option<Self>, MetricsError> {
-        let Some(address) = config.metrics else { return Ok(None) };
-        Ok(Some(Self(metrics::Server::open(address).await?)))
+    async fn open(config: &Config) -> Result<Self, MetricsError> {
+        let Some(address) = config.metrics else { return Ok(Self(None)) };
+        Ok(Self(Some(metrics::Server::open(address).await?)))
     }
 
     fn serve(
         self,
-        (figures, events): (&Figures, &Events),
+        (figures, events): (Figures, &Events),
         (engine, node): (&Engine, &Node),
         (tasks, shutdown): (&TaskTracker, &Shutdown),
     ) {
+        let Some(server) = self.0 else { return };
         let (tally, node) = (Tally::default(), node.clone());
         let sources = Sources {
             version: env!("CARGO_PKG_VERSION"),
             started: Instant::now(),
-            figures: figures.clone(),
+            figures,
             tally: tally.clone(),
             engine: engine.clone(),
             mission_control: Arc::new(move || node.peer().map(|(_, since)| since.is_some())),
         };
-        let (events, counted, served) = (events.clone(), shutdown.requested.clone(), shutdown.requested.clone());
-        tasks.spawn(async move { tally.follow(events, counted).await });
-        tasks.spawn(self.0.serve(sources, served));
+        let (events, until, end) = (events.clone(), shutdown.requested.clone(), shutdown.requested.clone());
+        tasks.spawn(async move { tally.follow(events, until).await });
+        tasks.spawn(server.serve(sources, end));
     }
 }
 

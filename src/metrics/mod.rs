@@ -1,4 +1,4 @@
-//! What Prometheus and its kin ask for: the figures of `status` as OpenMetrics text, over HTTP.
+//! What Prometheus and its kin ask for: the figures of `status` as `OpenMetrics` text, over HTTP.
 //!
 //! ```text
 //! GET /metrics --> server --> Sources::page (what is known, nobody is asked) --> text

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::{Sources, text};
 use crate::limits;
 
-/// The media type of OpenMetrics.
+/// The media type of `OpenMetrics`.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Metrics cannot be served.

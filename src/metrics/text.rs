@@ -1,4 +1,4 @@
-//! A page as OpenMetrics text.
+//! A page as `OpenMetrics` text.
 
 use std::fmt;
 

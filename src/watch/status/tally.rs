@@ -66,7 +66,9 @@ impl Tally {
     pub async fn follow(&self, events: Events, stop: CancellationToken) {
         let mut last = events.last();
         while let Some(new) = stop.run_until_cancelled(events.next(last)).await {
-            new.iter().for_each(|event| self.count(event));
+            for event in &new {
+                self.count(event);
+            }
             last = new.last().map_or(last, |event| event.seq);
         }
     }
@@ -110,6 +112,7 @@ mod tests {
     use std::path::Path;
 
     use proptest::prelude::*;
+    use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::host::storage::DataStorage;
@@ -128,40 +131,38 @@ mod tests {
     #[tokio::test]
     async fn runs_are_counted_as_their_events_come() {
         let events = Events::new(Arc::new(DataStorage::new(Path::new("/nowhere\0"))));
-        let (stop, tally) = (CancellationToken::new(), Tally::default());
-        let writer = tokio::spawn({
-            let (events, stop) = (events.clone(), stop.clone());
-            async move { events.run(stop).await }
-        });
-        let counter = tokio::spawn({
-            let (tally, events, stop) = (tally.clone(), events.clone(), stop.clone());
-            async move { tally.follow(events, stop).await }
-        });
+        let (stop, tally, tasks) = (CancellationToken::new(), Tally::default(), TaskTracker::new());
+        let (writing, stopped) = (events.clone(), stop.clone());
+        tasks.spawn(async move { writing.run(stopped).await });
+        let (counting, read, stopped) = (tally.clone(), events.clone(), stop.clone());
+        tasks.spawn(async move { counting.follow(read, stopped).await });
         events.publish(About::app("shop", None), completed(20));
         events.publish(About::app("shop", None), completed(70_000));
         let restored = ["a", "b"].map(str::to_owned).into();
         events.publish(About::outpost(), What::RouteRestored { routes: restored });
-        let counted = async {
+        let all = async {
             while tally.counts().routes_restored < 2 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), counted).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
         let counts = tally.counts();
         let runs = counts.runs[&("deploy".to_owned(), true)];
         assert_eq!((runs.count(), runs.classes[1], runs.classes[11]), (2, 1, 1));
         assert!((runs.sum - 70.02).abs() < 1e-9);
         assert_eq!(counts.steps[&("deploy".to_owned(), "health_check".to_owned())].count(), 2);
         stop.cancel();
-        writer.await.unwrap();
-        counter.await.unwrap();
+        tasks.close();
+        tasks.wait().await;
     }
 
     proptest! {
         #[test]
         fn each_duration_is_in_one_class(durations in proptest::collection::vec(0_u64..1_000_000, 0..50)) {
             let mut histogram = Histogram::default();
-            durations.iter().for_each(|ms| histogram.add(Duration::from_millis(*ms)));
+            for ms in &durations {
+                histogram.add(Duration::from_millis(*ms));
+            }
             prop_assert_eq!(histogram.count(), durations.len() as u64);
             let short = durations.iter().filter(|ms| **ms <= 10).count() as u64;
             prop_assert_eq!(histogram.classes[0], short);
