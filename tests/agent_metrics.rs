@@ -47,7 +47,7 @@ fn command(address: SocketAddr) -> std::process::Command {
     command
 }
 
-/// Reads OpenMetrics text as strictly as its specification has it; samples by name and labels as they stand there.
+/// Reads `OpenMetrics` text as strictly as its specification has it; samples by name and labels as they stand there.
 fn samples(text: &str) -> BTreeMap<String, f64> {
     let body = text.strip_suffix("# EOF\n").expect("it ends with its end");
     let mut families = BTreeSet::new();
@@ -60,7 +60,7 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
             match what {
                 "HELP" => {
                     assert!(families.insert(name.to_owned()), "{name} is described twice");
-                    family = name.to_owned();
+                    name.clone_into(&mut family);
                 }
                 "TYPE" => value.clone_into(&mut kind),
                 "UNIT" => assert!(name.ends_with(&format!("_{value}")), "{line}"),

@@ -151,8 +151,7 @@ fn app(api: &Api, app: &AppNow) -> Term {
     let seen = container.as_ref();
     let inside = seen.map(|seen| &seen.container);
     let text = |text: Option<&str>| Term::from(text);
-    let releases = api.engine.releases(app_id);
-    let ids = releases.iter().rev().map(|release| binary(release.deployment.id.as_str()));
+    let releases = api.engine.release_ids(app_id).into_iter().rev().map(binary);
     let port = entry.port.or_else(|| inside?.port);
     let domains = entry.domains.iter().flatten().map(|domain| binary(domain.as_str()));
     let kind = entry.runtime.as_ref().map(|target| target.kind).or_else(|| Some(seen?.target.kind));
@@ -173,7 +172,7 @@ fn app(api: &Api, app: &AppNow) -> Term {
         ("exits", health.as_ref().map_or(Term::NIL, |health| Term::from(health.exits))),
         ("exit_code", inside.and_then(|inside| inside.exit_code).map_or(Term::NIL, Term::from)),
         ("started_at", inside.and_then(|inside| inside.started_at).map_or(Term::NIL, date_time)),
-        ("releases", list(ids)),
+        ("releases", list(releases)),
         ("usage", usage.as_ref().map_or(Term::NIL, used)),
         ("fresh", Term::from(seen.is_some_and(|seen| seen.fresh))),
         ("age_ms", seen.map_or(Term::NIL, |seen| milliseconds(seen.at.elapsed()))),
