@@ -5,7 +5,6 @@ mod containers;
 mod surroundings;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use tokio::time::Instant;
 
 use crate::apps::{AppState, Labels, PortManager};
 use crate::deploy::{Deployment, Engine, EngineSettings};
-use crate::host::machine::LinuxMachine;
 use crate::host::{Container, ContainerStatus, Document, HealthState, Host, Route, RuntimeKind, RuntimeTarget};
 use crate::watch::{Events, Monitor};
 
@@ -142,8 +140,8 @@ impl Machine {
             processes: all.clone(),
             network: all.clone(),
             files: all.clone(),
-            storage: all,
-            machine: Arc::new(LinuxMachine::new(Path::new("/nowhere"))),
+            storage: all.clone(),
+            machine: all,
         }
     }
 
