@@ -20,6 +20,7 @@ defmodule ConfigTest do
     {"OTTURNAUT_DIST_PORT", "0"},
     {"OTTURNAUT_DIST_BIND", "here"},
     {"ERL_EPMD_PORT", "x"},
+    {"OTTURNAUT_METRICS_ADDR", "9464"},
     {"OTTURNAUT_LOG", "=="},
     {"OTTURNAUT_LOG_FORMAT", "xml"},
     {"RELEASE_DISTRIBUTION", "carrier"}
