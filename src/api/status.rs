@@ -57,7 +57,7 @@ fn status(api: &Api, context: &Context) -> CallResult {
         ("runtimes", engines(&api.figures.engines())),
         ("proxy", proxy(api)),
         ("mission_control", mission_control(context)),
-        ("apps", counts(&api.figures.apps())),
+        ("apps", counts(&api.figures.known_apps())),
         ("deployments", list(api.engine.list().iter().map(run))),
         ("ports", ports),
         ("host", machine.as_ref().map_or(Term::NIL, host)),

@@ -50,13 +50,19 @@ impl AppNow {
 }
 
 impl Figures {
-    /// All applications in the order of their ids.
+    /// All applications in the order of their ids. What they use is looked at from now on, for some minutes.
     pub fn apps(&self) -> Vec<AppNow> {
+        self.ask();
+        self.known_apps()
+    }
+
+    /// The same for those who do not want to know what they use.
+    pub fn known_apps(&self) -> Vec<AppNow> {
         let engines = self.engines();
         let mut containers: HashMap<String, ContainerSeen> =
             self.0.live.containers().into_iter().map(|seen| (seen.container.name.clone(), seen)).collect();
         let mut health: HashMap<String, AppHealth> = self.0.monitor.all().into_iter().collect();
-        let mut usage = self.usage();
+        let mut usage = self.lock().usage.clone();
         let all = self.0.state.list().into_iter().map(|(app_id, entry)| {
             let container = entry.container_name.as_deref().and_then(|name| containers.remove(name));
             let (health, usage) = (health.remove(&app_id), usage.remove(&app_id));
@@ -66,11 +72,12 @@ impl Figures {
         all.collect()
     }
 
-    /// One application.
+    /// One application; as [`Self::apps`].
     pub fn app(&self, app_id: &str) -> Option<AppNow> {
+        self.ask();
         let entry = Arc::new(self.0.state.get(app_id)?);
         let container = entry.container_name.as_deref().and_then(|name| self.0.live.container(name));
-        let (health, usage) = (self.0.monitor.status(app_id), self.usage_of(app_id));
+        let (health, usage) = (self.0.monitor.status(app_id), self.lock().usage.get(app_id).cloned());
         let does = does(&entry, container.as_ref(), &self.engines());
         Some(AppNow { app_id: app_id.to_owned(), entry, container, does, health, usage })
     }

@@ -105,18 +105,6 @@ impl Figures {
         self.lock().proxy.clone()
     }
 
-    /// What each application uses, by its id. To ask for it has it looked at for the next minutes.
-    pub fn usage(&self) -> BTreeMap<String, Seen<UsageSeen>> {
-        self.ask();
-        self.lock().usage.clone()
-    }
-
-    /// What one application uses.
-    pub fn usage_of(&self, app_id: &str) -> Option<Seen<UsageSeen>> {
-        self.ask();
-        self.lock().usage.get(app_id).cloned()
-    }
-
     /// Looks at everything until the end.
     pub async fn run(&self, stop: CancellationToken) {
         let all = async { tokio::join!(self.watch_machine(), self.watch_proxy(), self.watch_usage()) };
@@ -147,6 +135,7 @@ impl Figures {
         }
     }
 
+    /// Somebody wants to know what applications use: it is looked at for the next minutes.
     fn ask(&self) {
         self.lock().asked = Some(Instant::now());
         self.0.wake.notify_one();

@@ -1,7 +1,7 @@
 //! What applications use. A look costs their engine some milliseconds of processor time each: so it is made while somebody
 //! asks, or always where metrics are collected, and of few at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -50,24 +50,28 @@ impl Figures {
         let wanted: Vec<Wanted> = self.0.state.list().into_iter().filter_map(|(id, app)| wanted(id, &app)).collect();
         let ids: BTreeSet<&str> = wanted.iter().map(|wanted| wanted.app_id.as_str()).collect();
         self.lock().usage.retain(|app_id, _| ids.contains(app_id.as_str()));
-        // An engine that does not answer is not asked again for each of its containers.
-        let mut away: Vec<RuntimeTarget> = Vec::new();
-        let mut looks = futures::stream::iter(wanted).map(|wanted| async {
-            let runtime = self.0.host.runtimes.runtime(&wanted.runtime);
+        let mut by_engine: HashMap<RuntimeTarget, Vec<Wanted>> = HashMap::new();
+        for wanted in wanted {
+            by_engine.entry(wanted.runtime.clone()).or_default().push(wanted);
+        }
+        for (engine, wanted) in by_engine {
+            self.look_at_engine(&engine, wanted).await;
+        }
+    }
+
+    async fn look_at_engine(&self, engine: &RuntimeTarget, wanted: Vec<Wanted>) {
+        let runtime = &self.0.host.runtimes.runtime(engine);
+        let looks = futures::stream::iter(wanted).map(|wanted| async move {
             let usage = runtime.usage(&wanted.container).await;
             (wanted, usage, Instant::now())
         });
-        let mut looks = looks.by_ref().buffer_unordered(limits::USAGE_LOOKS);
+        let mut looks = looks.buffer_unordered(limits::USAGE_LOOKS);
         while let Some((wanted, usage, at)) = looks.next().await {
             match usage {
                 Ok(usage) => self.used(wanted, usage, at),
-                Err(error) => {
-                    tracing::debug!(app_id = wanted.app_id, %error, "what it uses is not known");
-                    if matches!(error, RuntimeError::Transport { .. }) && !away.contains(&wanted.runtime) {
-                        away.push(wanted.runtime);
-                        return;
-                    }
-                }
+                // It is not asked for each of its containers.
+                Err(RuntimeError::Transport { .. }) => break,
+                Err(error) => tracing::debug!(app_id = wanted.app_id, %error, "what it uses is not known"),
             }
         }
     }
@@ -94,4 +98,18 @@ fn percent((before, now): (Duration, Duration), between: Duration) -> Option<f64
     let used = now.checked_sub(before)?;
     let tells = !between.is_zero() && between <= limits::USAGE_LOOK * 4;
     tells.then(|| used.as_secs_f64() / between.as_secs_f64() * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_is_as_busy_as_it_was_between_two_looks() {
+        let ms = Duration::from_millis;
+        assert_eq!(percent((ms(100), ms(600)), ms(1000)), Some(50.0));
+        assert_eq!(percent((ms(600), ms(100)), ms(1000)), None, "started anew");
+        assert_eq!(percent((ms(100), ms(600)), ms(0)), None);
+        assert_eq!(percent((ms(100), ms(600)), Duration::from_hours(1)), None, "long ago");
+    }
 }
