@@ -41,7 +41,15 @@ defmodule EventsTest do
       assert Enum.all?(events, &(&1.deployment_id == d.id and &1.seq > seq))
 
       steps = for %{type: :deployment_step, step: step} <- events, do: step
-      assert steps == [:allocate_port, :start_container, :health_check, :switch_route, :stop_old, :release_port]
+
+      assert steps == [
+               :allocate_port,
+               :start_container,
+               :health_check,
+               :switch_route,
+               :stop_old,
+               :release_port
+             ]
 
       assert %{kind: :deploy, left: [], steps_ms: %{health_check: _}} = completed = List.last(events)
       assert completed.port == d.port
@@ -54,7 +62,10 @@ defmodule EventsTest do
 
     test "a failed deploy tells which step failed and why", %{node: node, app: app} do
       assert {:ok, _} = subscribe(node, app_id: app)
-      assert {:error, :health_check_failed, d} = deploy(node, app, %{env: %{"PAGE" => "x", "EXIT_AFTER" => "0.2"}})
+
+      assert {:error, :health_check_failed, d} =
+               deploy(node, app, %{env: %{"PAGE" => "x", "EXIT_AFTER" => "0.2"}})
+
       failed = app |> until_type(:deployment_failed) |> List.last()
       assert %{kind: :deploy, step: :health_check, stuck: []} = failed
       assert failed.deployment_id == d.id
@@ -65,7 +76,10 @@ defmodule EventsTest do
   end
 
   describe "subscriptions" do
-    test "every subscriber gets each event once and in order, however often it subscribes", %{node: node, app: app} do
+    test "every subscriber gets each event once and in order, however often it subscribes", %{
+      node: node,
+      app: app
+    } do
       assert {:ok, _} = subscribe(node)
       assert {:ok, _} = subscribe(node)
       assert {:ok, d} = deploy(node, app)
@@ -214,7 +228,13 @@ defmodule EventsTest do
       Peer.call(first, Collector, :start!, [:otturnaut_events])
       agent = own_agent!(env: %{"MISSION_CONTROL_HOST" => name})
       node = agent.node
-      Wait.until("the greeting", fn -> Enum.any?(collected(first, :otturnaut_events), & &1[:mission_control]) end, @long)
+
+      Wait.until(
+        "the greeting",
+        fn -> Enum.any?(collected(first, :otturnaut_events), & &1[:mission_control]) end,
+        @long
+      )
+
       assert :ok == call(node, Otturnaut.HealthMonitor, :unwatch, [app])
       told = until_told(first, :otturnaut_events, last(node))
       assert [%{type: :outpost_up} | _] = told
@@ -235,7 +255,12 @@ defmodule EventsTest do
 
     test "to a process of another name, once it is there" do
       mission_control = Peer.start!()
-      env = %{"MISSION_CONTROL_HOST" => "#{mission_control.node}", "MISSION_CONTROL_PROCESS" => "Fleet.Events"}
+
+      env = %{
+        "MISSION_CONTROL_HOST" => "#{mission_control.node}",
+        "MISSION_CONTROL_PROCESS" => "Fleet.Events"
+      }
+
       agent = own_agent!(env: env)
       here? = fn -> agent.node in Peer.call(mission_control, Node, :list, [:hidden]) end
       Wait.until("the agent to come", here?, @long)

@@ -18,7 +18,7 @@ defmodule TlsTest do
     Wait.until(
       "the agent to answer over TLS",
       fn -> Peer.call(peer, Node, :ping, [agent.node]) == :pong end,
-      15_000
+      30_000
     )
 
     {:ok, authority: authority, agent: agent, peer: peer}
@@ -50,7 +50,7 @@ defmodule TlsTest do
 
     on_exit(fn -> Agent.dispose(agent) end)
     here? = fn -> agent.node in Peer.call(mission_control, Node, :list, [:hidden]) end
-    Wait.until("the agent to come", here?, 15_000)
+    Wait.until("the agent to come", here?, 30_000)
     assert agent.node == Peer.call(mission_control, :rpc, :call, [agent.node, :erlang, :node, []])
     Peer.stop(mission_control)
   end
@@ -83,7 +83,7 @@ defmodule TlsTest do
       Wait.until(
         "the log to say why",
         fn -> Agent.log(agent) =~ "no TLS connection could be made" end,
-        15_000
+        30_000
       )
 
       refute agent.node in Peer.call(mission_control, Node, :list, [:hidden])

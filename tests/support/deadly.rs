@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use otturnaut::host::{
     Batch, BuildImage, Connection, Container, ContainerSpec, Document, EngineEvents, ExecEnd, Host, Image, Line,
     LogQuery, LogReader, Network, Probe, ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route,
-    Runtime, RuntimeError, RuntimeTarget, Runtimes, Storage,
+    Runtime, RuntimeError, RuntimeTarget, Runtimes, Storage, Usage,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
@@ -127,6 +127,7 @@ deadly! { Runtime:
     start_again(name: &str) -> Result<(), RuntimeError>;
     events(labels: &[String]) -> Result<EngineEvents, RuntimeError>;
     wait(name: &str) -> Result<i64, RuntimeError>;
+    usage(name: &str) -> Result<Option<Usage>, RuntimeError>;
     tail(name: &str, count: usize) -> Result<Vec<Line>, RuntimeError>;
     logs(name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError>;
     exec(name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
