@@ -34,7 +34,12 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
     let outpost = config.node.to_string();
     let live = Live::new(host.clone(), outpost.clone(), monitor.clone(), events.clone());
-    let figures = Figures::new(host.clone(), state.clone(), (live.clone(), monitor.clone()), config.metrics.is_some());
+    let figures = Figures::new(
+        host.clone(),
+        state.clone(),
+        (live.clone(), monitor.clone(), events.clone()),
+        config.metrics.is_some(),
+    );
     let engine = Engine::new(EngineSettings {
         outpost,
         host: host.clone(),

@@ -429,8 +429,12 @@ pub const EVENTS_IN_MEMORY: usize = 512;
 /// Events that wait to be written: a disk that hangs must not cost memory.
 pub const EVENTS_WAITING: usize = 4096;
 
-/// Size at which the file of events becomes the older of two: together they hold some 10,000 events at least, which is days.
-pub const EVENT_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Size at which the file of events becomes the older of two: together they hold some 3,000 to 6,000 events. Who was away reads
+/// them at once.
+pub const EVENT_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Bytes of the newest events that are read at the start, which is to take no time.
+pub const EVENTS_READ_AT_START: u64 = 256 * 1024;
 
 /// Numbers that are left out after a start of the machine: a loss of power may have taken the last events, whose numbers
 /// readers have seen.
@@ -498,3 +502,6 @@ pub const EVENTS_TAKER_LOOK: Duration = Duration::from_secs(2);
 
 /// Shortest time between two checks of the monitor.
 pub const SHORTEST_MONITOR_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A disk is low when less than one part in so many is left.
+pub const DISK_LOW_PART: u64 = 20;

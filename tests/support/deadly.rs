@@ -155,6 +155,7 @@ deadly! { Storage:
     append_journal(bytes: Vec<u8>) -> std::io::Result<()>;
     replace_journal(bytes: Vec<u8>) -> std::io::Result<()>;
     read_events() -> std::io::Result<Vec<u8>>;
+    read_newest_events(bytes: u64) -> std::io::Result<Vec<u8>>;
     append_events(bytes: Vec<u8>) -> std::io::Result<()>;
     read_told() -> std::io::Result<Option<u64>>;
     write_told(number: u64) -> std::io::Result<()>;

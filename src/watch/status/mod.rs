@@ -8,6 +8,7 @@
 //! ```
 
 mod apps;
+mod disks;
 mod tally;
 mod usage;
 
@@ -23,9 +24,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use self::disks::LowDisks;
 use crate::apps::AppState;
 use crate::host::{Host, MachineLook};
 use crate::limits;
+use crate::watch::events::{About, Events, What};
 use crate::watch::live::{EngineSeen, Live};
 use crate::watch::monitor::Monitor;
 
@@ -67,6 +70,7 @@ struct Shared {
     state: AppState,
     live: Live,
     monitor: Monitor,
+    events: Events,
     /// Somebody asks always, so that the applications' usage is looked at all the time.
     watched: bool,
     inside: Mutex<Inside>,
@@ -80,14 +84,15 @@ struct Inside {
     /// By application.
     usage: BTreeMap<String, Seen<UsageSeen>>,
     asked: Option<Instant>,
+    low: LowDisks,
 }
 
 impl Figures {
     /// Figures of which nothing was seen yet. If they are `watched`, the applications' usage is looked at all the time;
     /// otherwise while somebody asks.
-    pub fn new(host: Host, state: AppState, (live, monitor): (Live, Monitor), watched: bool) -> Self {
+    pub fn new(host: Host, state: AppState, (live, monitor, events): (Live, Monitor, Events), watched: bool) -> Self {
         let (inside, wake) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Shared { host, state, live, monitor, watched, inside, wake }))
+        Self(Arc::new(Shared { host, state, live, monitor, events, watched, inside, wake }))
     }
 
     /// The machine.
@@ -118,6 +123,11 @@ impl Figures {
                     let mut inside = self.lock();
                     let before = inside.machine.take();
                     let cpu_percent = before.and_then(|before| look.cpu.percent_since(before.value.look.cpu));
+                    for (path, room) in inside.low.looked(&look.disks) {
+                        tracing::warn!(path, free = room.free, total = room.total, "little space is left");
+                        let what = What::DiskLow { path, free: room.free, total: room.total };
+                        self.0.events.publish(About::outpost(), what);
+                    }
                     inside.machine = Some(Seen::now(MachineSeen { look, cpu_percent }));
                 }
                 Err(error) => tracing::debug!(%error, "the machine's figures cannot be read"),
