@@ -308,6 +308,9 @@ pub const LOG_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duratio
 /// For so long an engine may be away before the stream of a log ends: an upgrade of it takes a minute.
 pub const LOG_PATIENCE: Duration = Duration::from_mins(5);
 
+/// So often one after another it may refuse it: a container that is being removed is refused until it is gone.
+pub const LOG_REFUSALS: u32 = 6;
+
 /// Pause between two looks whether a stopped container runs again, or another one is the application.
 pub const LOG_LOOK: Duration = Duration::from_millis(250);
 
