@@ -321,6 +321,9 @@ pub const LATE_STOP: Duration = Duration::from_secs(10);
 /// Bytes of a container's log that are read from the engine at a time: a log stream holds two of them at most.
 pub const LOG_READ_BYTES: usize = 16 * 1024;
 
+/// Lines of a log that follow one another within this are taken together: so much later they may be.
+pub const LOG_REST: Duration = Duration::from_millis(1);
+
 /// A line that is longer goes out in pieces (api: 64 KiB): a stream holds one of each of two streams at most.
 pub const LOG_LINE_BYTES: usize = 64 * 1024;
 
@@ -339,6 +342,9 @@ pub const LOG_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duratio
 
 /// For so long an engine may be away before the stream of a log ends: an upgrade of it takes a minute.
 pub const LOG_PATIENCE: Duration = Duration::from_mins(5);
+
+/// So often one after another it may refuse it: a container that is being removed is refused until it is gone.
+pub const LOG_REFUSALS: u32 = 6;
 
 /// Pause between two looks whether a stopped container runs again, or another one is the application.
 pub const LOG_LOOK: Duration = Duration::from_millis(250);

@@ -91,9 +91,9 @@ defmodule Bench.Logs do
     end
   end
 
-  # The container writes the time of its writing, as exactly as the kernel tells it.
+  # Each line says when it was written.
   defp latency(agent, app) do
-    script = "while true; do /bin/busybox date +%s.%N; /bin/busybox usleep 5000; done"
+    script = "while true; do echo x; /bin/busybox usleep 5000; done | /bin/busybox ts '%.s'"
     deploy(agent, app, script)
     {:ok, pid} = :rpc.call(agent.node, Logs, :stream, [app, self(), [tail: 0]])
     times = for _ <- 1..@samples, do: late(pid)
@@ -106,7 +106,8 @@ defmodule Bench.Logs do
 
   defp late(pid) do
     receive do
-      {:log_output, ^pid, {:stdout, line}} -> since(line)
+      {:log_output, ^pid, {:stdout, <<digit, _::binary>> = line}} when digit in ?0..?9 -> since(line)
+      {:log_output, ^pid, _} -> late(pid)
     after
       10_000 -> raise "the container says nothing"
     end
@@ -114,8 +115,8 @@ defmodule Bench.Logs do
 
   defp since(line) do
     now = System.os_time(:microsecond)
-    [seconds, fraction] = line |> String.trim() |> String.split(".")
-    now - String.to_integer(seconds) * 1_000_000 - div(String.to_integer(String.slice(fraction, 0, 9)), 1000)
+    [_, seconds, microseconds] = Regex.run(~r/^(\d{10})\.(\d{6})/, line)
+    now - String.to_integer(seconds) * 1_000_000 - String.to_integer(microseconds)
   end
 
   # What of it is the engine's.
@@ -134,7 +135,7 @@ defmodule Bench.Logs do
 
   defp pieces(socket, times) do
     {:ok, piece} = :gen_tcp.recv(socket, 0)
-    pieces(socket, for([time] <- Regex.scan(~r/\d{10}\.\d{9}/, piece), do: since(time)) ++ times)
+    pieces(socket, for([time] <- Regex.scan(~r/\d{10}\.\d{6}/, piece), do: since(time)) ++ times)
   end
 
   # Streams of a container that says as much as it can, to a reader that does not read.

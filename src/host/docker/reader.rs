@@ -7,7 +7,7 @@ use std::task::Poll;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::Answer;
 use super::api::{self, Api};
@@ -60,7 +60,7 @@ impl Log<'_> {
         let answer = Answer::get(self.api, &path, &asked).await?;
         let entries = Entries::new(self.terminal && !podman, (!podman).then_some(DOCKER_CUT));
         let (name, api) = (self.name.to_owned(), self.api.clone());
-        Ok(EngineLog { api, name, answer, entries, waits: query.follow, lines_to_skip: 0, failed: None })
+        Ok(EngineLog { api, name, answer, entries, waits: query.follow, lines_to_skip: 0, read_at: None, failed: None })
     }
 
     /// The last lines of Podman's log. Its own `tail` puts pieces of lines behind the line before them (4.3), but it tells
@@ -100,6 +100,8 @@ struct EngineLog {
     /// Whether the engine may be silent for as long as it likes.
     waits: bool,
     lines_to_skip: usize,
+    /// When all that was there had been taken.
+    read_at: Option<Instant>,
     /// What is told once that which came before it is taken.
     failed: Option<RuntimeError>,
 }
@@ -110,8 +112,8 @@ impl LogSource for EngineLog {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut out = Vec::new();
-        let mut taken = 0;
+        self.rest().await;
+        let (mut out, mut taken) = (Vec::new(), 0);
         // As much as is there, to a bound: each line comes as a piece of its own.
         while out.is_empty() || taken < limits::LOG_READ_BYTES {
             let piece = if out.is_empty() { self.piece().await.map(Some) } else { self.piece_now().await };
@@ -133,6 +135,7 @@ impl LogSource for EngineLog {
                 }
             }
         }
+        self.read_at = (taken < limits::LOG_READ_BYTES).then(Instant::now);
         match self.failed.take_if(|_| out.is_empty()) {
             Some(error) => Err(error),
             None => Ok(Some(out)),
@@ -141,6 +144,14 @@ impl LogSource for EngineLog {
 }
 
 impl EngineLog {
+    /// An engine sends line by line, and each would wake all that are on its way: of those that follow one another closely many
+    /// are taken at once.
+    async fn rest(&mut self) {
+        if self.read_at.is_some_and(|at| at.elapsed() < limits::LOG_REST) {
+            sleep(limits::LOG_REST).await;
+        }
+    }
+
     async fn piece(&mut self) -> Result<Option<bytes::Bytes>, RuntimeError> {
         if self.waits {
             return self.answer.next().await;

@@ -101,8 +101,7 @@ impl Logs {
             tail: request.tail.filter(|_| request.after.is_none()),
             request,
             next: Next::Read(reading),
-            failing: None,
-            pause: limits::LOG_PAUSES.0,
+            trouble: Trouble::new(limits::LOG_PATIENCE),
         };
         if let Some(kept) = kept {
             stream.read_kept(&kept);
@@ -118,6 +117,8 @@ impl Logs {
         // Engines count pieces of long lines.
         let tail = Some(count.saturating_mul(2).saturating_add(EXTRA));
         let mut stream = self.open(LogRequest { tail, follow: false, follow_app: false, ..request }).await?;
+        // Somebody waits for the answer.
+        stream.trouble = Trouble::new(Duration::ZERO);
         let (mut last, mut bytes) = (std::collections::VecDeque::new(), 0);
         while let Some(items) = stream.next().await? {
             for item in items {
@@ -170,9 +171,49 @@ pub struct LogStream {
     tail: Option<usize>,
     lines: Lines,
     next: Next,
-    /// Since when the engine fails.
-    failing: Option<Instant>,
+    trouble: Trouble,
+}
+
+/// What the engine has refused so far, and how much more of that is borne.
+struct Trouble {
+    /// For so long it may be away.
+    patience: Duration,
+    /// Since when it cannot be reached.
+    away: Option<Instant>,
+    /// Refusals one after another.
+    refused: u32,
     pause: Duration,
+}
+
+impl Trouble {
+    fn new(patience: Duration) -> Self {
+        Self { patience, away: None, refused: 0, pause: limits::LOG_PAUSES.0 }
+    }
+
+    /// Whether to try again, after a pause.
+    async fn bear(&mut self, error: &RuntimeError) -> bool {
+        let borne = if matches!(error, RuntimeError::Transport { .. }) {
+            self.away.get_or_insert_with(Instant::now).elapsed() < self.patience
+        } else {
+            self.refused += 1;
+            self.refused <= limits::LOG_REFUSALS && !self.patience.is_zero()
+        };
+        if borne {
+            sleep(self.pause).await;
+            self.pause = (self.pause * 2).min(limits::LOG_PAUSES.1);
+        }
+        borne
+    }
+
+    /// The engine is there.
+    fn reached(&mut self) {
+        self.away = None;
+    }
+
+    /// It gives what it is asked for.
+    fn over(&mut self) {
+        *self = Self::new(self.patience);
+    }
 }
 
 /// What is read of a container that is there.
@@ -250,6 +291,7 @@ impl LogStream {
         let runtime = self.logs.host.runtimes.runtime(&life.runtime);
         match runtime.logs(&life.container_id, &self.query(reading)).await {
             Ok(reader) => {
+                self.trouble.reached();
                 self.next = Next::Reading(reader, reading);
                 Ok(())
             }
@@ -265,7 +307,7 @@ impl LogStream {
     ) -> Result<(), LogError> {
         match read {
             Ok(Some(entries)) => {
-                (self.failing, self.pause) = (None, limits::LOG_PAUSES.0);
+                self.trouble.over();
                 self.take(entries, items);
                 Ok(())
             }
@@ -323,13 +365,10 @@ impl LogStream {
             }
             return Err(LogError::ContainerGone { name: life.container_name.clone() });
         }
-        let since = *self.failing.get_or_insert_with(Instant::now);
-        if since.elapsed() >= limits::LOG_PATIENCE {
+        tracing::debug!(app_id = life.app_id, container = life.container_name, %error, "the log broke off");
+        if !self.trouble.bear(&error).await {
             return Err(LogError::Engine(error));
         }
-        tracing::debug!(app_id = life.app_id, container = life.container_name, %error, "the log broke off: it is read again");
-        sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(limits::LOG_PAUSES.1);
         self.again(reading);
         Ok(())
     }
