@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::api::{self, Api, Receiver, Runners, Subscriptions};
+use crate::api::{self, Api, Receiver, Subscriptions};
 use crate::apps::{AppState, PortManager};
 use crate::build::{Build, Git};
 use crate::config::Config;
@@ -17,7 +17,7 @@ use crate::limits;
 use crate::metrics::{self, MetricsError, Sources};
 use crate::node::{Node, Settings};
 use crate::shutdown::Shutdown;
-use crate::watch::{self, About, Events, Figures, Live, Monitor, Tally, What};
+use crate::watch::{self, About, Events, Figures, Live, Logs, Monitor, Tally, What};
 
 /// Runs the agent until it is asked to end; then running deploys end or are undone within a bounded time.
 ///
@@ -55,7 +55,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         git: Git::new(host.clone(), tasks.clone()),
         build: Build::new(host.clone(), tasks.clone()),
         engine: engine.clone(),
-        runners: Runners::default(),
+        runners: api::runners(),
+        logs: Logs { outpost: config.node.to_string().into(), host: host.clone(), state: state.clone() },
+        log_streams: api::log_streams(),
         events: events.clone(),
         subscriptions: Subscriptions::default(),
         monitor,

@@ -316,6 +316,46 @@ pub const LATE_LOOKS: [Duration; 2] = [Duration::from_secs(1), Duration::from_se
 /// How long after its grace a stop may take effect that a dead agent asked for.
 pub const LATE_STOP: Duration = Duration::from_secs(10);
 
+// ---- logs -----------------------------------------------------------------------------------------------------------
+
+/// Bytes of a container's log that are read from the engine at a time: a log stream holds two of them at most.
+pub const LOG_READ_BYTES: usize = 16 * 1024;
+
+/// A line that is longer goes out in pieces (api: 64 KiB): a stream holds one of each of two streams at most.
+pub const LOG_LINE_BYTES: usize = 64 * 1024;
+
+/// Log streams and calls for a log at once: each holds a connection to the engine, and up to some 250 KiB where its reader is
+/// slow.
+pub const LOG_STREAMS: usize = 256;
+
+/// Most lines that one call for the last lines gives.
+pub const LOG_TAIL_LINES: usize = 10_000;
+
+/// Most bytes of them.
+pub const LOG_TAIL_BYTES: usize = 1024 * 1024;
+
+/// First and longest pause before an engine that broke off a log is asked again: a restart of it takes seconds.
+pub const LOG_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// For so long an engine may be away before the stream of a log ends: an upgrade of it takes a minute.
+pub const LOG_PATIENCE: Duration = Duration::from_mins(5);
+
+/// Pause between two looks whether a stopped container runs again, or another one is the application.
+pub const LOG_LOOK: Duration = Duration::from_millis(250);
+
+/// Time for the end of a stream to be told to a subscriber that reads slowly, once somebody stopped it.
+pub const LOG_FAREWELL: Duration = Duration::from_millis(500);
+
+/// Bytes that are kept of the log of a container that goes: what it said last, for each release that is kept and the last
+/// deployment that failed. A stream that reads it holds it.
+pub const KEPT_LOG_BYTES: usize = 128 * 1024;
+
+/// Time for that: a removal waits for it.
+pub const KEEP_LOG: Duration = Duration::from_secs(3);
+
+/// Logs that are kept in all: those of a thousand applications, of which some hold a few.
+pub const KEPT_LOGS: usize = 4_000;
+
 // ---- builds ---------------------------------------------------------------------------------------------------------
 
 /// Time for one git command: a large history over a slow line.

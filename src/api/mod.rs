@@ -13,12 +13,16 @@ mod git;
 mod health_check;
 mod health_monitor;
 mod json;
+mod logs;
 mod port_manager;
 mod runtime;
 mod status;
+mod supervisor;
 
-pub use command::Supervisor as Runners;
+pub use command::runners;
 pub use events::{Receiver, Subscriptions, report};
+pub use logs::streams as log_streams;
+pub use supervisor::Supervisor;
 
 use std::sync::Arc;
 
@@ -27,7 +31,7 @@ use crate::build::{Build, Git};
 use crate::deploy::Engine;
 use crate::host::Host;
 use crate::node::{GenServer, Module, Modules};
-use crate::watch::{Events, Figures, Monitor};
+use crate::watch::{Events, Figures, Logs, Monitor};
 
 /// What the functions work with.
 pub struct Api {
@@ -44,7 +48,11 @@ pub struct Api {
     /// Deploys.
     pub engine: Engine,
     /// Who runs commands now.
-    pub runners: Runners,
+    pub runners: Supervisor,
+    /// Logs.
+    pub logs: Logs,
+    /// Who streams them now.
+    pub log_streams: Supervisor,
     /// What happens.
     pub events: Events,
     /// Who is told of it.
@@ -73,13 +81,14 @@ pub fn face(api: Api) -> Face {
         vec![app_state::module(&state), port_manager::module(&ports)],
         vec![command::module(&api), command::result_module(), git::module(&api), build::module(&api)],
         deployment::modules(&api),
-        vec![health_check::module(&api), health_monitor::module(&api), events::module(&api)],
+        vec![health_check::module(&api), health_monitor::module(&api), events::module(&api), logs::module(&api)],
         vec![caddy::module(&api), caddy::route_module(), caddy::client_module(&api)],
         status::modules(&api).into(),
         runtime::MODULES.map(|engine| runtime::module(&api, engine)).into(),
     ];
     all.into_iter().flatten().for_each(|module: Module| modules.add(module));
     let runners: Arc<dyn GenServer> = Arc::new(api.runners.clone());
-    let servers: Vec<Arc<dyn GenServer>> = vec![state, ports, runners];
+    let log_streams: Arc<dyn GenServer> = Arc::new(api.log_streams.clone());
+    let servers: Vec<Arc<dyn GenServer>> = vec![state, ports, runners, log_streams];
     Face { modules, servers: servers.into_iter().map(|server| (server.module(), server)).collect() }
 }

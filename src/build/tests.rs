@@ -163,6 +163,10 @@ impl Runtime for Machine {
         unreachable!("{NO_CONTAINER}")
     }
 
+    async fn logs(&self, _: &str, _: &LogQuery) -> Result<LogReader, RuntimeError> {
+        unreachable!("{NO_CONTAINER}")
+    }
+
     async fn tail(&self, _: &str, _: usize) -> Result<Vec<Line>, RuntimeError> {
         unreachable!("{NO_CONTAINER}")
     }

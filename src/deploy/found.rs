@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::execution::Inner;
 use super::journal::{Record, Work};
+use super::kept_logs;
 use super::recover::{Ours, Survey};
 use super::releases::{self, Release};
 use super::{Deployment, HealthPolicy, Status, route_id};
@@ -133,6 +134,7 @@ async fn remove(engine: &Inner, leftover: &Ours) {
     let container = &leftover.container;
     tracing::info!(container = container.name, "a torn deploy left this container: it is removed");
     let stopped = leftover.runtime.stop(&container.id, limits::STOP_GRACE).await;
+    kept_logs::keep(&engine.settings, &engine.journal, (&leftover.target, container), false).await;
     match leftover.runtime.remove(&container.id).await {
         Ok(()) => container.port.iter().for_each(|port| engine.settings.ports.release(*port)),
         Err(error) => tracing::warn!(container = container.name, %error, ?stopped, "it could not be removed"),

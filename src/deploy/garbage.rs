@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::engine::EngineSettings;
 use super::journal::{Journal, Record};
+use super::kept_logs;
 use super::releases::{self, Release};
 use crate::host::RuntimeError;
 
@@ -81,6 +82,7 @@ pub(super) async fn collect(settings: &EngineSettings, journal: &Journal, apps: 
 /// Removes all that is kept of an application.
 pub(super) async fn forget(settings: &EngineSettings, journal: &Journal, app_id: &str) -> Vec<String> {
     let mut failed = Vec::new();
+    kept_logs::forget(settings, app_id).await;
     for release in journal.releases(app_id) {
         for item in parts(&release, (false, String::new()), &BTreeSet::from([release.deployment.image.clone()])) {
             if item.stays {
@@ -138,6 +140,7 @@ fn is_built_for(app_id: &str, image: &str) -> bool {
 
 async fn remove(settings: &EngineSettings, journal: &Journal, item: &Item) -> Result<(), String> {
     if item.kind == ItemKind::Configuration {
+        kept_logs::remove(settings, &item.app_id, &item.deployment_id).await;
         let document = releases::document(&item.app_id, &item.deployment_id);
         return settings.host.storage.delete(&document).await.map_err(|error| error.to_string());
     }

@@ -5,7 +5,7 @@
 //!        --> execution                       a run from its turn to its end
 //!              --> saga, steps/              up to the switch: each step recorded before it acts, with undo
 //!              --> forward --> retire, drain after the switch: the old version goes
-//!                          --> releases, garbage   what is kept of it, what goes
+//!                          --> releases, garbage   what is kept of it, what goes;  kept_logs  what it said
 //!              --> stuck                     undos that failed, tried again
 //!        --> journal/                        what is recorded
 //!        --> undeploy
@@ -30,6 +30,7 @@ mod found;
 mod garbage;
 mod health;
 mod journal;
+mod kept_logs;
 mod plan;
 mod progress;
 mod queue;

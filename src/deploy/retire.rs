@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 
 use super::drain::{drain, who};
+use super::kept_logs;
 use super::progress::DeployStep;
 use super::run::{NewContainer, Run};
 use crate::apps::Labels;
@@ -63,6 +64,7 @@ async fn remove_old(run: &Run, target: &RuntimeTarget, container: &Container) ->
     {
         tracing::warn!(container = container.name, %error, "the old container did not stop, it is removed as it is");
     }
+    kept_logs::keep(&run.settings, &run.journal, (target, container), false).await;
     match runtime.remove(&container.id).await {
         Ok(()) | Err(RuntimeError::NotFound { .. }) => None,
         Err(error) => Some(format!("the old container {}: {error}", container.name)),

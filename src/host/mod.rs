@@ -12,6 +12,7 @@
 
 mod command;
 mod event_file;
+mod log;
 mod proxy;
 mod real;
 mod records;
@@ -28,6 +29,7 @@ pub mod process;
 pub mod storage;
 
 pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line, Processes, Stream};
+pub use log::{LogEntry, LogQuery, LogReader, LogSource};
 pub use machine::{CpuTime, Disk, DiskOf, Machine, MachineLook, OwnProcess, Room};
 pub use process::OpenFiles;
 pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::{Batch, Line};
+use super::{Batch, Line, LogQuery, LogReader};
 use crate::secret::Secret;
 
 /// Which engine.
@@ -79,6 +79,8 @@ pub struct Container {
     pub created: i64,
     /// When it was started last (inspect only).
     pub started_at: Option<Timestamp>,
+    /// When it ended last, also where it runs again (inspect only).
+    pub finished_at: Option<Timestamp>,
     /// Whether the system killed it for want of memory (inspect only).
     pub oom_killed: bool,
     /// The engine's own words on why it does not run, empty if there are none (inspect only).
@@ -302,6 +304,9 @@ pub trait Runtime: Send + Sync {
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError>;
     /// The last `count` lines of its output, oldest first; long lines are cut.
     async fn tail(&self, name: &str, count: usize) -> Result<Vec<Line>, RuntimeError>;
+    /// Its log. Nothing is read that is not asked for, so that a slow reader slows the engine, and its size costs no memory;
+    /// dropping the reader closes the connection.
+    async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError>;
     /// Runs a command inside the running container, at most for `limit`.
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
     /// What a container uses; nothing if it does not run.

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::event_file::EventFile;
 use super::files::{blocking, gone_is_fine, is_fresh, write_atomic};
+use crate::limits;
 
 /// The mode of a file that only the agent's user reads.
 const PRIVATE: u32 = 0o600;
@@ -46,6 +47,14 @@ pub trait Storage: Send + Sync {
     async fn delete(&self, document: &Document) -> io::Result<()>;
     /// All documents.
     async fn documents(&self) -> io::Result<Vec<Document>>;
+    /// Keeps the log of a deployment as [`Storage::put`] keeps a document; those of then stay within a bound.
+    async fn put_log(&self, document: &Document, content: Vec<u8>) -> io::Result<()>;
+    /// Reads a log that was kept.
+    async fn get_log(&self, document: &Document) -> io::Result<Option<Vec<u8>>>;
+    /// Removes a log, and its folder with the last one; one that is not there is fine.
+    async fn delete_log(&self, document: &Document) -> io::Result<()>;
+    /// All logs that are kept.
+    async fn logs(&self) -> io::Result<Vec<Document>>;
 }
 
 /// A document's place: its folder and its name in it, each one part of a path.
@@ -102,8 +111,11 @@ impl DataStorage {
     /// Removes what a death left of files that were being written: the last agent's, since nobody writes before the lock
     /// is held.
     fn clear_torn(&self) -> io::Result<()> {
-        let folders = entries(&self.releases())?.into_iter().map(|folder| self.releases().join(folder));
-        for folder in folders.chain([self.dir.clone()]) {
+        let mut folders = vec![self.dir.clone()];
+        for kind in [RELEASES, LOGS].map(|kind| self.folders(kind)) {
+            folders.extend(entries(&kind)?.into_iter().map(|folder| kind.join(folder)));
+        }
+        for folder in folders {
             for name in entries(&folder)?.iter().filter(|name| is_fresh(name)) {
                 gone_is_fine(std::fs::remove_file(folder.join(name)))?;
             }
@@ -156,44 +168,70 @@ impl DataStorage {
         self.dir.join("journal")
     }
 
-    fn releases(&self) -> PathBuf {
-        self.dir.join("releases")
+    fn folders(&self, kind: Kind) -> PathBuf {
+        self.dir.join(kind.dir)
     }
 
-    fn path(&self, document: &Document) -> io::Result<PathBuf> {
+    fn path(&self, kind: Kind, document: &Document) -> io::Result<PathBuf> {
         let plain = |part: &str| !part.is_empty() && !part.contains(['/', '\0']);
         if !plain(&document.folder) || document.folder.starts_with('.') || !plain(&document.name) {
             return Err(ErrorKind::InvalidInput.into());
         }
-        Ok(self.releases().join(&document.folder).join(format!("{}.json", document.name)))
+        Ok(self.folders(kind).join(&document.folder).join(format!("{}{}", document.name, kind.suffix)))
     }
 
-    fn write(&self, document: &Document, content: &[u8]) -> io::Result<()> {
-        let path = self.path(document)?;
+    fn write(&self, kind: Kind, document: &Document, content: &[u8]) -> io::Result<()> {
+        let path = self.path(kind, document)?;
+        if kind.most.is_some_and(|most| !path.exists() && self.list(kind).is_ok_and(|all| all.len() >= most)) {
+            return Err(ErrorKind::QuotaExceeded.into());
+        }
         path.parent().map_or(Ok(()), make_dir)?;
         write_atomic(&path, content, PRIVATE)
     }
 
-    fn remove(&self, document: &Document) -> io::Result<()> {
-        let path = self.path(document)?;
+    fn remove(&self, kind: Kind, document: &Document) -> io::Result<()> {
+        let path = self.path(kind, document)?;
         gone_is_fine(std::fs::remove_file(&path))?;
         // It stays where it is not empty.
         path.parent().map_or(Ok(()), std::fs::remove_dir).unwrap_or_default();
         Ok(())
     }
 
-    fn list(&self) -> io::Result<Vec<Document>> {
+    fn list(&self, kind: Kind) -> io::Result<Vec<Document>> {
         let mut all = Vec::new();
-        for folder in entries(&self.releases())? {
-            for name in entries(&self.releases().join(&folder))? {
-                if let Some(name) = name.strip_suffix(".json").filter(|name| !name.is_empty()) {
+        for folder in entries(&self.folders(kind))? {
+            for name in entries(&self.folders(kind).join(&folder))? {
+                if let Some(name) = name.strip_suffix(kind.suffix).filter(|name| !name.is_empty()) {
                     all.push(Document { folder: folder.clone(), name: name.to_owned() });
                 }
             }
         }
         Ok(all)
     }
+
+    async fn read(&self, kind: Kind, document: &Document) -> io::Result<Option<Vec<u8>>> {
+        let path = self.path(kind, document)?;
+        blocking(move || match std::fs::read(path) {
+            Ok(content) => Ok(Some(content)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        })
+        .await
+    }
 }
+
+/// A directory of folders with documents.
+#[derive(Clone, Copy)]
+struct Kind {
+    dir: &'static str,
+    suffix: &'static str,
+    /// Most documents.
+    most: Option<usize>,
+}
+
+const RELEASES: Kind = Kind { dir: "releases", suffix: ".json", most: None };
+
+const LOGS: Kind = Kind { dir: "logs", suffix: ".log", most: Some(limits::KEPT_LOGS) };
 
 #[async_trait]
 impl Storage for DataStorage {
@@ -234,27 +272,40 @@ impl Storage for DataStorage {
 
     async fn put(&self, document: &Document, content: Vec<u8>) -> io::Result<()> {
         let (storage, document) = (self.clone(), document.clone());
-        blocking(move || storage.write(&document, &content)).await
+        blocking(move || storage.write(RELEASES, &document, &content)).await
     }
 
     async fn get(&self, document: &Document) -> io::Result<Option<Vec<u8>>> {
-        let path = self.path(document)?;
-        blocking(move || match std::fs::read(path) {
-            Ok(content) => Ok(Some(content)),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        })
-        .await
+        self.read(RELEASES, document).await
     }
 
     async fn delete(&self, document: &Document) -> io::Result<()> {
         let (storage, document) = (self.clone(), document.clone());
-        blocking(move || storage.remove(&document)).await
+        blocking(move || storage.remove(RELEASES, &document)).await
     }
 
     async fn documents(&self) -> io::Result<Vec<Document>> {
         let storage = self.clone();
-        blocking(move || storage.list()).await
+        blocking(move || storage.list(RELEASES)).await
+    }
+
+    async fn put_log(&self, document: &Document, content: Vec<u8>) -> io::Result<()> {
+        let (storage, document) = (self.clone(), document.clone());
+        blocking(move || storage.write(LOGS, &document, &content)).await
+    }
+
+    async fn get_log(&self, document: &Document) -> io::Result<Option<Vec<u8>>> {
+        self.read(LOGS, document).await
+    }
+
+    async fn delete_log(&self, document: &Document) -> io::Result<()> {
+        let (storage, document) = (self.clone(), document.clone());
+        blocking(move || storage.remove(LOGS, &document)).await
+    }
+
+    async fn logs(&self) -> io::Result<Vec<Document>> {
+        let storage = self.clone();
+        blocking(move || storage.list(LOGS)).await
     }
 }
 
@@ -362,6 +413,20 @@ mod tests {
         assert!(torn.iter().all(|file| !file.exists()));
         assert_eq!(storage.documents().await.unwrap(), [one]);
         assert!(!dir.path().join("releases/blog").exists());
+    }
+
+    #[tokio::test]
+    async fn logs_lie_beside_the_documents_and_are_the_agents_alone_as_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = DataStorage::new(dir.path());
+        let one = document("shop", "1");
+        storage.put_log(&one, b"said".to_vec()).await.unwrap();
+        let path = dir.path().join("logs/shop/1.log");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(storage.get_log(&one).await.unwrap().unwrap(), b"said");
+        assert_eq!((storage.logs().await.unwrap(), storage.documents().await.unwrap()), (vec![one.clone()], vec![]));
+        storage.delete_log(&one).await.unwrap();
+        assert!(!dir.path().join("logs/shop").exists());
     }
 
     #[tokio::test]

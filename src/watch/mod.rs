@@ -4,6 +4,7 @@ mod events;
 mod exit;
 mod health;
 mod live;
+mod logs;
 mod monitor;
 mod ready;
 mod routes;
@@ -12,6 +13,9 @@ mod status;
 pub use events::{About, Event, Events, Gone, What};
 pub use health::{Check, ExpectedStatus, Retry, Verdict, check, check_with_retry};
 pub use live::{ContainerSeen, EngineSeen, Live};
+pub use logs::{
+    BadCursor, Cursor, Life, LogError, LogItem, LogLine, LogRequest, LogStream, Logs, Went, keep as keep_log,
+};
 pub use monitor::{AppHealth, Condition, ContainerPlace, Monitor, OnUnhealthy, TooMany, Watched};
 pub use ready::{NotReady, Readiness, Why, wait_ready};
 pub use routes::keep_routes;

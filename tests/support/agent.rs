@@ -49,12 +49,23 @@ impl Agent {
         command
     }
 
-    /// Runs a command that starts one of this name; beside no engine and no Caddy. Waits until it serves.
+    /// Starts one beside Docker.
+    pub async fn start_beside_docker(name: &str, epmd_port: u16, dist_port: u16) -> Self {
+        let mut command = Self::command("-Sn 64", epmd_port, dist_port);
+        command.env("CONTAINER_SOCKET", "/var/run/docker.sock");
+        Self::run(name, command).await
+    }
+
+    /// Runs a command that starts one of this name; beside no Caddy, and no engine if the command names none. Waits until it
+    /// serves.
     pub async fn run(name: &str, mut command: Command) -> Self {
         let data = TempDir::new().unwrap();
         let log = File::create(data.path().join("log")).unwrap();
         command.env("RELEASE_NODE", name).env("RELEASE_COOKIE", COOKIE);
-        command.env("OTTURNAUT_DATA_DIR", data.path()).env("CONTAINER_SOCKET", "/nowhere/engine.sock");
+        command.env("OTTURNAUT_DATA_DIR", data.path());
+        if command.get_envs().all(|(name, _)| name != "CONTAINER_SOCKET") {
+            command.env("CONTAINER_SOCKET", "/nowhere/engine.sock");
+        }
         command.env("CADDY_ADMIN_URL", "http://127.0.0.1:1");
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         let process = command.spawn().expect("the agent is built");

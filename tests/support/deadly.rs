@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use otturnaut::host::{
     Batch, BuildImage, Connection, Container, ContainerSpec, Document, EngineEvents, ExecEnd, Host, Image, Line,
-    Network, Probe, ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Runtime, RuntimeError,
-    RuntimeTarget, Runtimes, Storage, Usage,
+    LogQuery, LogReader, Network, Probe, ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route,
+    Runtime, RuntimeError, RuntimeTarget, Runtimes, Storage, Usage,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
@@ -129,6 +129,7 @@ deadly! { Runtime:
     wait(name: &str) -> Result<i64, RuntimeError>;
     usage(name: &str) -> Result<Option<Usage>, RuntimeError>;
     tail(name: &str, count: usize) -> Result<Vec<Line>, RuntimeError>;
+    logs(name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError>;
     exec(name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
     image(name: &str) -> Result<Image, RuntimeError>;
     tag_image(image: &str, repository: &str, tag: &str) -> Result<(), RuntimeError>;
@@ -161,6 +162,10 @@ deadly! { Storage:
     get(document: &Document) -> std::io::Result<Option<Vec<u8>>>;
     delete(document: &Document) -> std::io::Result<()>;
     documents() -> std::io::Result<Vec<Document>>;
+    put_log(document: &Document, content: Vec<u8>) -> std::io::Result<()>;
+    get_log(document: &Document) -> std::io::Result<Option<Vec<u8>>>;
+    delete_log(document: &Document) -> std::io::Result<()>;
+    logs() -> std::io::Result<Vec<Document>>;
 }
 
 #[async_trait]

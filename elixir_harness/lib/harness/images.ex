@@ -3,7 +3,7 @@ defmodule Harness.Images do
   Images that need no registry: `FROM scratch`, a static busybox, a script.
 
   The web application shows `PAGE`; `DELAY` (seconds) it sleeps before it listens, `EXIT_AFTER` it lives, `IGNORE_TERM`
-  makes it deaf to SIGTERM, `SILENT` lets it never listen. With arguments it is that command instead.
+  makes it deaf to SIGTERM, `SILENT` lets it never listen, `SAY` is run by a shell beside it. With arguments it is that command instead.
   """
 
   alias Harness.Engine
@@ -13,6 +13,7 @@ defmodule Harness.Images do
   [ "$#" -gt 0 ] && exec "$@"
   [ -n "$IGNORE_TERM" ] && trap '' TERM || trap 'exit 0' TERM
   echo "starting $PAGE"
+  [ -n "$SAY" ] && /bin/busybox sh -c "$SAY" &
   if [ -n "$EXIT_AFTER" ]; then /bin/busybox sleep "$EXIT_AFTER" & wait; exit 1; fi
   if [ -n "$DELAY" ]; then /bin/busybox sleep "$DELAY" & wait; fi
   echo "$PAGE" > /www/index.html

@@ -2,18 +2,18 @@
 
 mod result;
 mod runner;
-mod supervisor;
 
 pub(super) use result::{error_term, module as result_module};
 pub(super) use runner::{Output, forward};
-pub use supervisor::Supervisor;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Api;
 use super::args::{arg, ok, opts};
+use super::supervisor::Supervisor;
 use crate::host::Command;
+use crate::limits;
 use crate::node::{CallResult, Context, Module, Raise};
 use crate::secret::Secret;
 use crate::term::read::{Fields, ReadError, Reader};
@@ -21,6 +21,11 @@ use crate::term::{Pid, Term, atom};
 
 /// How long a command may run if `timeout` does not say.
 const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Who runs commands.
+pub fn runners() -> Supervisor {
+    Supervisor::new("Elixir.Otturnaut.Command.Supervisor", limits::RUNNERS)
+}
 
 pub(super) fn module(api: &Arc<Api>) -> Module {
     let (for_run, for_async, for_cancel) = (api.clone(), api.clone(), api.clone());

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use futures::future::OptionFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::supervisor::SUPERVISOR;
 use super::{Request, result, too_many};
 use crate::api::Api;
 use crate::host::{Batch, CommandResult, Stream};
@@ -48,9 +47,9 @@ impl Drop for Started {
 pub(super) fn start(api: &Arc<Api>, context: &Context, request: Request) -> Result<Started, Raise> {
     let seat = api.runners.seat().ok_or_else(too_many)?;
     let (give, result) = oneshot::channel();
-    let (node, api) = (context.node.clone(), api.clone());
+    let (node, api, supervisor) = (context.node.clone(), api.clone(), api.runners.name());
     let runner =
-        context.node.spawn_child(Some(SUPERVISOR), ("Elixir.Otturnaut.Command.Runner", "run", 3), move |this| {
+        context.node.spawn_child(Some(supervisor), ("Elixir.Otturnaut.Command.Runner", "run", 3), move |this| {
             seat.set(this.clone());
             // Before the caller hears of the runner.
             let watched = request.subscriber.as_ref().filter(|_| request.ends_with_subscriber);

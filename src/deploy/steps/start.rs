@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use crate::apps::Labels;
 use crate::deploy::DeployError;
+use crate::deploy::kept_logs;
 use crate::deploy::progress::DeployStep;
 use crate::deploy::releases::{self, Manifest};
 use crate::deploy::run::{NewContainer, Run};
@@ -55,13 +56,22 @@ impl Step<Run, DeployError> for StartContainer {
         match &run.notes.container {
             NewContainer::None => {}
             NewContainer::Asked => remove_marked(run, &run.container()).await?,
-            NewContainer::Started(id) => match run.host().runtimes.runtime(&run.deployment.runtime).remove(id).await {
-                Ok(()) | Err(RuntimeError::NotFound { .. }) => {}
-                Err(error) => return Err(error.to_string()),
-            },
+            NewContainer::Started(id) => remove_started(run, id).await?,
         }
         run.notes.container = NewContainer::None;
         forget(run).await
+    }
+}
+
+async fn remove_started(run: &Run, id: &str) -> Result<(), String> {
+    let target = &run.deployment.runtime;
+    let runtime = run.host().runtimes.runtime(target);
+    if let Ok(container) = runtime.inspect(id).await {
+        kept_logs::keep(&run.settings, &run.journal, (target, &container), true).await;
+    }
+    match runtime.remove(id).await {
+        Ok(()) | Err(RuntimeError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -102,6 +112,7 @@ pub(in crate::deploy) async fn remove_marked(run: &Run, name: &str) -> Result<()
     if mark.as_ref() != Some(&run.notes.mark) {
         return Ok(());
     }
+    kept_logs::keep(&run.settings, &run.journal, (&run.deployment.runtime, &container), true).await;
     match runtime.remove(&container.id).await {
         Ok(()) | Err(RuntimeError::NotFound { .. }) => Ok(()),
         Err(error) => Err(error.to_string()),

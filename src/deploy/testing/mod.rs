@@ -85,6 +85,8 @@ pub(super) struct Inside {
     /// Where the last write to it began.
     last_write: usize,
     pub(super) documents: BTreeMap<Document, Vec<u8>>,
+    /// Logs that are kept.
+    pub(super) logs: BTreeMap<Document, Vec<u8>>,
     /// Connections to a port, until then.
     pub(super) connected: BTreeMap<u16, Instant>,
     made: i64,

@@ -169,6 +169,27 @@ impl Storage for Machine {
     async fn documents(&self) -> io::Result<Vec<Document>> {
         Ok(self.inside().documents.keys().cloned().collect())
     }
+
+    async fn put_log(&self, document: &Document, content: Vec<u8>) -> io::Result<()> {
+        let put = self.act(("put_log", &document.name), |inside| {
+            inside.logs.insert(document.clone(), content);
+            Ok(())
+        });
+        put.await.map_err(|_| io::ErrorKind::StorageFull.into())
+    }
+
+    async fn get_log(&self, document: &Document) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.inside().logs.get(document).cloned())
+    }
+
+    async fn delete_log(&self, document: &Document) -> io::Result<()> {
+        self.inside().logs.remove(document);
+        Ok(())
+    }
+
+    async fn logs(&self) -> io::Result<Vec<Document>> {
+        Ok(self.inside().logs.keys().cloned().collect())
+    }
 }
 
 #[async_trait]

@@ -3,6 +3,7 @@
 mod death;
 mod deploys;
 mod health;
+mod kept_logs;
 mod recovery;
 mod releases;
 mod told;

@@ -84,8 +84,8 @@ impl Api {
 }
 
 /// The system's own reason within an error.
-fn io_cause(error: &reqwest::Error) -> Option<&io::Error> {
-    let mut cause: Option<&dyn Error> = Some(error);
+pub(super) fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
+    let mut cause = Some(error);
     while let Some(e) = cause {
         if let Some(io) = e.downcast_ref::<io::Error>() {
             return Some(io);

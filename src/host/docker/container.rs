@@ -56,6 +56,7 @@ pub(super) fn listed(engine: RuntimeKind, value: &Value) -> Container {
         restart_count: 0,
         created: value.get("Created").and_then(Value::as_i64).unwrap_or(0),
         started_at: None,
+        finished_at: None,
         oom_killed: false,
         error: String::new(),
         health: None,
@@ -80,16 +81,17 @@ pub(super) fn inspected(engine: RuntimeKind, value: &Value) -> Container {
         exit_code: exit_code.filter(|_| status != ContainerStatus::Running),
         restart_count: value.get("RestartCount").and_then(Value::as_i64).unwrap_or(0),
         created: created.map_or(0, Timestamp::as_second),
-        started_at: started_at(value),
+        started_at: state_time(value, "/State/StartedAt"),
+        finished_at: state_time(value, "/State/FinishedAt"),
         oom_killed: value.pointer("/State/OOMKilled").and_then(Value::as_bool).unwrap_or(false),
         error: text(value, "/State/Error"),
         health: health(value),
     }
 }
 
-/// One that never ran has a start in the year 1.
-fn started_at(value: &Value) -> Option<Timestamp> {
-    let at: Timestamp = value.pointer("/State/StartedAt")?.as_str()?.parse().ok()?;
+/// What never happened was in the year 1.
+fn state_time(value: &Value, pointer: &str) -> Option<Timestamp> {
+    let at: Timestamp = value.pointer(pointer)?.as_str()?.parse().ok()?;
     (at > Timestamp::UNIX_EPOCH).then_some(at)
 }
 

@@ -1,4 +1,4 @@
-//! A container's output, as the engine gives it: frames of stdout and stderr, or plain bytes of a terminal.
+//! The last lines of an output, as the engine gives it: frames of stdout and stderr, or plain bytes of a terminal.
 
 use std::collections::VecDeque;
 
@@ -7,12 +7,10 @@ use reqwest::{Method, Response};
 use serde_json::Value;
 
 use super::api::{self, Api};
+use super::frames::{Frames, STDERR};
 use crate::host::command::{Line, Stream};
 use crate::host::runtime::RuntimeError;
 use crate::limits;
-
-/// Stream, three zeros, length of what follows.
-const HEADER_BYTES: usize = 8;
 
 /// The last `count` lines, oldest first.
 pub(super) async fn tail(api: &Api, name: &str, count: usize) -> Result<Vec<Line>, RuntimeError> {
@@ -29,13 +27,9 @@ pub(super) async fn tail(api: &Api, name: &str, count: usize) -> Result<Vec<Line
 
 /// The last lines of an output that comes in pieces, however long it is.
 pub(super) struct Output {
-    terminal: bool,
+    frames: Frames,
     /// Most lines, and most bytes of them all, that are kept.
     most: (usize, usize),
-    header: Vec<u8>,
-    stream: Stream,
-    /// Bytes of the frame that are yet to come.
-    left: usize,
     /// Lines without their ends so far: frames do not end where lines do.
     begun: [(Stream, Vec<u8>); 2],
     lines: VecDeque<Line>,
@@ -45,8 +39,7 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(terminal: bool, most: (usize, usize)) -> Self {
         let begun = [Stream::Stdout, Stream::Stderr].map(|stream| (stream, Vec::new()));
-        let (header, lines) = (Vec::new(), VecDeque::new());
-        Self { terminal, most, header, stream: Stream::Stdout, left: 0, begun, lines, bytes: 0 }
+        Self { frames: Frames::new(terminal), most, begun, lines: VecDeque::new(), bytes: 0 }
     }
 
     /// Reads an answer to its end.
@@ -59,35 +52,13 @@ impl Output {
     }
 
     fn feed(&mut self, mut piece: &[u8]) {
-        if self.terminal {
-            return self.text(piece);
-        }
-        while !piece.is_empty() {
-            let wanted = if self.left == 0 { HEADER_BYTES - self.header.len() } else { self.left };
-            let (now, rest) = piece.split_at(wanted.min(piece.len()));
-            piece = rest;
-            if self.left == 0 {
-                self.header(now);
-            } else {
-                self.left -= now.len();
-                self.text(now);
-            }
+        while let Some(part) = self.frames.next(&mut piece) {
+            self.text(if part.stream == STDERR { Stream::Stderr } else { Stream::Stdout }, part.bytes);
         }
     }
 
-    fn header(&mut self, bytes: &[u8]) {
-        self.header.extend_from_slice(bytes);
-        if let [stream, _, _, _, length @ ..] = self.header.as_slice()
-            && let Ok(length) = <[u8; 4]>::try_from(length)
-        {
-            self.stream = if *stream == 2 { Stream::Stderr } else { Stream::Stdout };
-            self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-            self.header.clear();
-        }
-    }
-
-    fn text(&mut self, text: &[u8]) {
-        let Some((stream, begun)) = self.begun.iter_mut().find(|(stream, _)| *stream == self.stream) else { return };
+    fn text(&mut self, stream: Stream, text: &[u8]) {
+        let Some((_, begun)) = self.begun.iter_mut().find(|(of, _)| *of == stream) else { return };
         for part in text.split_inclusive(|byte| *byte == b'\n') {
             let line = part.strip_suffix(b"\n");
             let more = line.unwrap_or(part);
@@ -95,7 +66,7 @@ impl Output {
             begun.extend_from_slice(more.get(..room).unwrap_or(more));
             if line.is_some() {
                 self.bytes += begun.len() + 1;
-                self.lines.push_back(ended(*stream, std::mem::take(begun)));
+                self.lines.push_back(ended(stream, std::mem::take(begun)));
             }
             while self.lines.len() > self.most.0 || self.bytes > self.most.1 {
                 let Some(oldest) = self.lines.pop_front() else { break };

@@ -3,18 +3,23 @@
 //! ```text
 //! mod.rs     containers and images as the domain wants them
 //! api.rs     requests, answers, errors
-//! exec.rs    commands in containers;  logs.rs  their output;  events.rs  their exits;  usage.rs  what they use
+//! exec.rs    commands in containers;  logs.rs  their last output;  events.rs  their exits;  usage.rs  what they use
+//! reader.rs  their logs as they are asked for: answer.rs  a slow answer;  frames.rs, entries.rs  what is in it
 //! stream.rs  answers that come line by line: builds, loads, pulls
 //! context.rs a directory as a tar stream, for builds;  ignore.rs  what of it stays here
 //! ```
 
+mod answer;
 mod api;
 mod container;
 mod context;
+mod entries;
 mod events;
 mod exec;
+mod frames;
 mod ignore;
 mod logs;
+mod reader;
 mod stream;
 mod usage;
 
@@ -31,6 +36,7 @@ use tokio_util::io::ReaderStream;
 
 use self::api::Api;
 use super::command::{Batch, Line};
+use super::log::{LogQuery, LogReader};
 use super::runtime::{
     BuildImage, Container, ContainerSpec, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind,
     RuntimeTarget, Runtimes, Usage,
@@ -197,6 +203,10 @@ impl Runtime for Engine {
 
     async fn tail(&self, name: &str, count: usize) -> Result<Vec<Line>, RuntimeError> {
         logs::tail(&self.api, name, count).await.map_err(|e| not_found(e, name))
+    }
+
+    async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError> {
+        reader::open(&self.api, name, query).await
     }
 
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError> {

@@ -1,38 +1,50 @@
-//! `Otturnaut.Command.Supervisor`: who runs commands now.
+//! `Otturnaut.Command.Supervisor` and `Otturnaut.Logs.Supervisor`: who runs commands now, and who streams logs.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
-use crate::limits;
 use crate::node::{Context, GenServer, Node, Raise};
 use crate::term::{Pid, Term, atom, keyword, list, tuple};
 
-/// Its registered name.
-pub(super) const SUPERVISOR: &str = "Elixir.Otturnaut.Command.Supervisor";
-
-/// The runners. Clones share them.
-#[derive(Clone, Default)]
-pub struct Supervisor(Arc<Mutex<Seats>>);
+/// Processes of one kind, so many at a time. Clones share them.
+#[derive(Clone)]
+pub struct Supervisor {
+    name: &'static str,
+    most: usize,
+    seats: Arc<Mutex<Seats>>,
+}
 
 #[derive(Default)]
 struct Seats {
     next: u64,
-    taken: BTreeMap<u64, Arc<OnceLock<Pid>>>,
+    taken: BTreeMap<u64, Child>,
 }
 
-/// A runner's place; given back when it is dropped.
+#[derive(Clone, Default)]
+struct Child {
+    pid: Arc<OnceLock<Pid>>,
+    stop: CancellationToken,
+}
+
+/// A process's place; given back when it is dropped.
 pub(super) struct Seat {
     supervisor: Supervisor,
     number: u64,
-    pid: Arc<OnceLock<Pid>>,
+    child: Child,
 }
 
 impl Seat {
     /// Whose place it is.
     pub(super) fn set(&self, pid: Pid) {
-        self.pid.get_or_init(|| pid);
+        self.child.pid.get_or_init(|| pid);
+    }
+
+    /// Cancelled when it is asked to end by itself.
+    pub(super) fn stop(&self) -> CancellationToken {
+        self.child.stop.clone()
     }
 }
 
@@ -43,29 +55,46 @@ impl Drop for Seat {
 }
 
 impl Supervisor {
-    /// A place for one more runner, if there is one.
+    /// Of processes under this registered name, at most so many.
+    pub(super) fn new(name: &'static str, most: usize) -> Self {
+        Self { name, most, seats: Arc::default() }
+    }
+
+    /// Its registered name.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// A place for one more process, if there is one.
     pub(super) fn seat(&self) -> Option<Seat> {
         let mut seats = self.seats();
-        if seats.taken.len() >= limits::RUNNERS {
+        if seats.taken.len() >= self.most {
             return None;
         }
         seats.next += 1;
-        let (number, pid) = (seats.next, Arc::new(OnceLock::new()));
-        seats.taken.insert(number, pid.clone());
-        Some(Seat { supervisor: self.clone(), number, pid })
+        let (number, child) = (seats.next, Child::default());
+        seats.taken.insert(number, child.clone());
+        Some(Seat { supervisor: self.clone(), number, child })
     }
 
-    /// Whether a process is one of the runners.
+    /// Asks a process to end by itself; whether it is one of these.
+    pub(super) fn stop(&self, pid: &Pid) -> bool {
+        let seats = self.seats();
+        let child = seats.taken.values().find(|child| child.pid.get() == Some(pid));
+        child.inspect(|child| child.stop.cancel()).is_some()
+    }
+
+    /// Whether a process is one of these.
     pub(super) fn holds(&self, pid: &Pid) -> bool {
         self.pids().contains(pid)
     }
 
     fn pids(&self) -> Vec<Pid> {
-        self.seats().taken.values().filter_map(|pid| pid.get().cloned()).collect()
+        self.seats().taken.values().filter_map(|child| child.pid.get().cloned()).collect()
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,10 +141,10 @@ impl GenServer for Supervisor {
         true
     }
 
-    /// The runners are linked to it.
+    /// Its processes are linked to it.
     fn ended(&self, node: &Node, reason: &Term) {
-        for runner in self.pids() {
-            node.exit_own(&runner, reason.clone());
+        for child in self.pids() {
+            node.exit_own(&child, reason.clone());
         }
     }
 
@@ -124,6 +153,6 @@ impl GenServer for Supervisor {
     }
 
     fn module(&self) -> &'static str {
-        SUPERVISOR
+        self.name
     }
 }
