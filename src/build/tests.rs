@@ -159,11 +159,11 @@ impl Runtime for Machine {
         unreachable!("{NO_CONTAINER}")
     }
 
-    async fn usage(&self, _: &str) -> Result<Option<Usage>, RuntimeError> {
+    async fn logs(&self, _: &str, _: &LogQuery) -> Result<LogReader, RuntimeError> {
         unreachable!("{NO_CONTAINER}")
     }
 
-    async fn logs(&self, _: &str, _: &LogQuery) -> Result<LogReader, RuntimeError> {
+    async fn usage(&self, _: &str) -> Result<Option<Usage>, RuntimeError> {
         unreachable!("{NO_CONTAINER}")
     }
 
