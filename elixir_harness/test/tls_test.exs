@@ -27,7 +27,7 @@ defmodule TlsTest do
   test "calls, casts, monitors and messages of every size", %{agent: agent, peer: peer} do
     assert agent.node == Peer.call(peer, :rpc, :call, [agent.node, :erlang, :node, []])
 
-    for size <- [0, 1, 16_383, 16_384, 65_536, 1_000_000, 20_000_000] do
+    for size <- [0, 1, 16_383, 16_384, 65_536, 1_000_000, 10_000_000] do
       bytes = :binary.copy("x", size)
       assert bytes == Peer.call(peer, :rpc, :call, [agent.node, :application, :get_env, [:a, :b, bytes]])
     end
@@ -38,7 +38,7 @@ defmodule TlsTest do
   end
 
   test "a stream of many lines arrives whole and in order", %{agent: agent, peer: peer} do
-    assert :ok == Peer.call(peer, Harness.Inside, :stream, [agent.node, 200_000], 60_000)
+    assert :ok == Peer.call(peer, Harness.Inside, :stream, [agent.node, 200_000])
   end
 
   test "the agent dials Mission Control over TLS", %{authority: authority} do
