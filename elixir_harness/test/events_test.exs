@@ -69,7 +69,8 @@ defmodule EventsTest do
       failed = app |> until_type(:deployment_failed) |> List.last()
       assert %{kind: :deploy, step: :health_check, stuck: []} = failed
       assert failed.deployment_id == d.id
-      assert failed.why =~ "exited with code 1"
+      # On a machine that is busy the engine may have started it again before anybody could see it stopped.
+      assert failed.why =~ ~r/exited with code 1|restarted by the engine/
       assert failed.why =~ "starting x"
       assert failed.reason =~ "not ready"
     end

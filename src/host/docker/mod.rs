@@ -32,6 +32,7 @@ use async_trait::async_trait;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
 use self::api::Api;
@@ -112,6 +113,11 @@ struct Engine {
 }
 
 impl Engine {
+    /// The code of the first exit, if the engine's events tell it soon.
+    async fn first_exit(&self, name: &str) -> Option<i64> {
+        timeout(limits::EXIT_WORD, events::first_exit(&self.api, name)).await.ok()?.ok()
+    }
+
     /// Waits until the container is seen to be stopped.
     async fn stopped(&self, name: &str) -> Result<i64, RuntimeError> {
         let path = format!("containers/{}/wait", api::part(name));
@@ -192,7 +198,12 @@ impl Runtime for Engine {
 
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {
         if self.api.engine == RuntimeKind::Docker {
-            return self.stopped(name).await;
+            let code = self.stopped(name).await?;
+            // Of a container that it starts again Docker may tell the code of the new life, which is 0. Its events are right.
+            return match code {
+                0 => Ok(self.first_exit(name).await.unwrap_or(0)),
+                code => Ok(code),
+            };
         }
         tokio::select! {
             biased;
