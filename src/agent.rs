@@ -27,27 +27,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     host::install_crypto();
     let tasks = TaskTracker::new();
     let host = Host::real(host_settings(&config, OpenFiles::raise())).context("cannot use this machine")?;
-    let state = AppState::default();
-    let ports = PortManager::new(config.port_range.clone(), host.network.clone());
     look_around(&config);
-    let events = Events::new(host.storage.clone());
-    let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
-    let outpost = config.node.to_string();
-    let live = Live::new(host.clone(), outpost.clone(), monitor.clone(), events.clone());
-    let figures = Figures::new(
-        host.clone(),
-        state.clone(),
-        (live.clone(), monitor.clone(), events.clone()),
-        config.metrics.is_some(),
-    );
-    let engine = Engine::new(EngineSettings {
-        outpost,
-        host: host.clone(),
-        state: state.clone(),
-        ports: ports.clone(),
-        events: events.clone(),
-        monitor: monitor.clone(),
-    });
+    let parts = Parts::new(&config, &host);
+    let Parts { state, ports, events, monitor, live, figures, engine } = parts;
     let metrics = Metrics::open(&config).await?;
     // The name first: whoever has it owns what carries it.
     let registered = Node::register(node_settings(&config, &shutdown)).await?;
@@ -85,6 +67,38 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         () = shutdown.forced.cancelled() => tracing::warn!("ended at once, nothing was waited for"),
     }
     Ok(())
+}
+
+/// The domain, wired together.
+struct Parts {
+    state: AppState,
+    ports: PortManager,
+    events: Events,
+    monitor: Monitor,
+    live: Live,
+    figures: Figures,
+    engine: Engine,
+}
+
+impl Parts {
+    fn new(config: &Config, host: &Host) -> Self {
+        let (outpost, state) = (config.node.to_string(), AppState::default());
+        let ports = PortManager::new(config.port_range.clone(), host.network.clone());
+        let events = Events::new(host.storage.clone());
+        let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
+        let live = Live::new(host.clone(), outpost.clone(), monitor.clone(), events.clone());
+        let watching = (live.clone(), monitor.clone(), events.clone());
+        let figures = Figures::new(host.clone(), state.clone(), watching, config.metrics.is_some());
+        let engine = Engine::new(EngineSettings {
+            outpost,
+            host: host.clone(),
+            state: state.clone(),
+            ports: ports.clone(),
+            events: events.clone(),
+            monitor: monitor.clone(),
+        });
+        Self { state, ports, events, monitor, live, figures, engine }
+    }
 }
 
 /// Says at the start what is missing, and what to do: nothing of it stops the node. Caddy is looked for by the keeper of routes.

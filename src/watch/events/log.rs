@@ -78,7 +78,7 @@ impl Events {
         });
         // Where it was too long ago to be known, it may have been another start.
         let same = events.is_empty() || boots == Some(boot);
-        let skipped = if !same { limits::EVENT_NUMBERS_SKIPPED } else { 0 };
+        let skipped = if same { 0 } else { limits::EVENT_NUMBERS_SKIPPED };
         let mut inside = self.lock();
         inside.last = events.last().map_or(0, |event| event.seq + skipped);
         let newest = events.len().saturating_sub(limits::EVENTS_IN_MEMORY);
