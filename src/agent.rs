@@ -1,6 +1,7 @@
 //! The composition root: builds host, stores and node, wires them, runs them until the end is asked for.
 
-use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
@@ -13,9 +14,10 @@ use crate::config::Config;
 use crate::deploy::{Engine, EngineSettings};
 use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings};
 use crate::limits;
+use crate::metrics::{self, MetricsError, Sources};
 use crate::node::{Node, Settings};
 use crate::shutdown::Shutdown;
-use crate::watch::{self, About, Events, Live, Logs, Monitor, What};
+use crate::watch::{self, About, Events, Figures, Live, Logs, Monitor, Tally, What};
 
 /// Runs the agent until it is asked to end; then running deploys end or are undone within a bounded time.
 ///
@@ -27,11 +29,17 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let host = Host::real(host_settings(&config, OpenFiles::raise())).context("cannot use this machine")?;
     let state = AppState::default();
     let ports = PortManager::new(config.port_range.clone(), host.network.clone());
-    look_around(&config.container_socket);
+    look_around(&config);
     let events = Events::new(host.storage.clone());
     let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
     let outpost = config.node.to_string();
     let live = Live::new(host.clone(), outpost.clone(), monitor.clone(), events.clone());
+    let figures = Figures::new(
+        host.clone(),
+        state.clone(),
+        (live.clone(), monitor.clone(), events.clone()),
+        config.metrics.is_some(),
+    );
     let engine = Engine::new(EngineSettings {
         outpost,
         host: host.clone(),
@@ -40,18 +48,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         events: events.clone(),
         monitor: monitor.clone(),
     });
-    if config.tls.is_none() {
-        tracing::warn!(
-            "the cluster's connections are not encrypted, and the cookie protects only their start: keep them within a \
-             private network, or set OTTURNAUT_DIST_TLS_CERT, _KEY and _CA"
-        );
-    }
+    let metrics = Metrics::open(&config).await?;
     // The name first: whoever has it owns what carries it.
     let registered = Node::register(node_settings(&config, &shutdown)).await?;
     let written = begin_events(&events, &tasks).await;
     tasks.spawn(watch::keep_routes(host.clone(), events.clone(), shutdown.requested.clone()));
     recover(&engine, &tasks).await;
-    watch_all((&live, &monitor), &tasks, &shutdown);
+    watch_all((&live, &monitor, &figures), &tasks, &shutdown);
     let storage = host.storage.clone();
     let api = Api {
         git: Git::new(host.clone(), tasks.clone()),
@@ -63,6 +66,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         events: events.clone(),
         subscriptions: Subscriptions::default(),
         monitor,
+        figures: figures.clone(),
         host,
         state,
         ports,
@@ -73,6 +77,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         let receiver = Receiver { node: mission_control, process: config.mission_control_process.clone() };
         api::report(&node, &events, (receiver, storage));
     }
+    metrics.serve((figures, &events), (&engine, &node), (&tasks, &shutdown));
     tracing::info!(node = %node.name(), version = env!("CARGO_PKG_VERSION"), "ready");
     shutdown.requested.cancelled().await;
     tokio::select! {
@@ -83,10 +88,16 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
 }
 
 /// Says at the start what is missing, and what to do: nothing of it stops the node. Caddy is looked for by the keeper of routes.
-fn look_around(socket: &Path) {
-    if !socket.exists() {
-        let socket = socket.display();
+fn look_around(config: &Config) {
+    if !config.container_socket.exists() {
+        let socket = config.container_socket.display();
         tracing::warn!("there is no container engine at {socket}: start it, or set CONTAINER_SOCKET to its socket");
+    }
+    if config.tls.is_none() {
+        tracing::warn!(
+            "the cluster's connections are not encrypted, and the cookie protects only their start: keep them within a \
+             private network, or set OTTURNAUT_DIST_TLS_CERT, _KEY and _CA"
+        );
     }
 }
 
@@ -112,12 +123,45 @@ async fn begin_events(events: &Events, tasks: &TaskTracker) -> CancellationToken
     end
 }
 
-/// Follows the engines, and the health of what runs.
-fn watch_all((live, monitor): (&Live, &Monitor), tasks: &TaskTracker, shutdown: &Shutdown) {
-    let (live, monitor, stop) = (live.clone(), monitor.clone(), &shutdown.requested);
-    let (stop_live, stop_monitor) = (stop.clone(), stop.clone());
+/// Follows the engines, the health of what runs, and the figures.
+fn watch_all((live, monitor, figures): (&Live, &Monitor, &Figures), tasks: &TaskTracker, shutdown: &Shutdown) {
+    let (live, monitor, figures) = (live.clone(), monitor.clone(), figures.clone());
+    let [stop_live, stop_monitor, stop_figures] = std::array::from_fn(|_| shutdown.requested.clone());
     tasks.spawn(async move { live.run(stop_live).await });
     tasks.spawn(async move { monitor.run(stop_monitor).await });
+    tasks.spawn(async move { figures.run(stop_figures).await });
+}
+
+/// Metrics, if they are wanted.
+struct Metrics(Option<metrics::Server>);
+
+impl Metrics {
+    /// Takes the port, if one is set.
+    async fn open(config: &Config) -> Result<Self, MetricsError> {
+        let Some(address) = config.metrics else { return Ok(Self(None)) };
+        Ok(Self(Some(metrics::Server::open(address).await?)))
+    }
+
+    fn serve(
+        self,
+        (figures, events): (Figures, &Events),
+        (engine, node): (&Engine, &Node),
+        (tasks, shutdown): (&TaskTracker, &Shutdown),
+    ) {
+        let Some(server) = self.0 else { return };
+        let (tally, node) = (Tally::default(), node.clone());
+        let sources = Sources {
+            version: env!("CARGO_PKG_VERSION"),
+            started: Instant::now(),
+            figures,
+            tally: tally.clone(),
+            engine: engine.clone(),
+            mission_control: Arc::new(move || node.peer().map(|(_, since)| since.is_some())),
+        };
+        let (events, until, end) = (events.clone(), shutdown.requested.clone(), shutdown.requested.clone());
+        tasks.spawn(async move { tally.follow(events, until).await });
+        tasks.spawn(server.serve(sources, end));
+    }
 }
 
 async fn end(engine: &Engine, node: &Node, (tasks, written): (&TaskTracker, &CancellationToken)) {

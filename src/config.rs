@@ -4,7 +4,7 @@
 //! (never the cookie) and what is right.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -57,6 +57,8 @@ pub struct Config {
     pub tick_time: Duration,
     /// `ERL_EPMD_PORT`.
     pub epmd_port: u16,
+    /// `OTTURNAUT_METRICS_ADDR`: where metrics are served; nowhere if none.
+    pub metrics: Option<SocketAddr>,
     /// `OTTURNAUT_LOG`.
     pub log: Targets,
     /// `OTTURNAUT_LOG_FORMAT`.
@@ -138,6 +140,7 @@ impl Config {
             tls: env.tls(),
             tick_time: env.tick_time(),
             epmd_port: env.parsed("ERL_EPMD_PORT", PORT).unwrap_or(Port(4369)).0,
+            metrics: env.parsed("OTTURNAUT_METRICS_ADDR", "use an address and a port such as 127.0.0.1:9464"),
             log: env.parsed("OTTURNAUT_LOG", LOG).unwrap_or_else(default_log),
             log_format: env.log_format(),
         };
@@ -408,6 +411,7 @@ mod tests {
         assert_eq!((config.http_port, config.https_port, config.auto_https), (80, 443, true));
         assert_eq!(config.port_range, 10_000..=20_000);
         assert_eq!((config.dist_port, config.dist_bind, config.epmd_port), (None, None, 4369));
+        assert_eq!(config.metrics, None);
     }
 
     #[test]
@@ -499,6 +503,7 @@ mod tests {
             ("OTTURNAUT_DIST_BIND", "localhost"),
             ("OTTURNAUT_NET_TICKTIME", "3"),
             ("ERL_EPMD_PORT", "-1"),
+            ("OTTURNAUT_METRICS_ADDR", "9464"),
             ("OTTURNAUT_LOG", "otturnaut=loud"),
             ("OTTURNAUT_LOG_FORMAT", "xml"),
         ];

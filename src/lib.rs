@@ -27,6 +27,9 @@ pub mod node;
 
 pub mod api;
 
+// or to those who collect figures,
+pub mod metrics;
+
 // the domain from its top down,
 pub mod deploy;
 

@@ -61,6 +61,38 @@ pub const HEALTH_DEADLINE: Duration = Duration::from_secs(60);
 /// Time between two questions to it when the call says nothing (api: 1000 ms).
 pub const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
+// ---- status and metrics ---------------------------------------------------------------------------------------------
+
+/// Time for one question what a container uses: engines answer within some 30 ms.
+pub const USAGE_REQUEST: Duration = Duration::from_secs(10);
+
+/// Pause between two looks at the machine's figures: some files of `/proc`, 0.2 ms of processor time.
+pub const MACHINE_LOOK: Duration = Duration::from_secs(5);
+
+/// Pause between two questions whether the proxy answers, for the status.
+pub const PROXY_LOOK: Duration = Duration::from_secs(5);
+
+/// Pause between two looks at what applications use.
+pub const USAGE_LOOK: Duration = Duration::from_secs(15);
+
+/// How long it is looked at after somebody asked: who shows it asks again within this.
+pub const USAGE_ASKED: Duration = Duration::from_mins(5);
+
+/// Containers that are asked about at a time: deploys on the same engine go on beside it.
+pub const USAGE_LOOKS: usize = 2;
+
+/// Kinds of steps whose durations are counted: there are some twenty.
+pub const COUNTED_STEPS: usize = 100;
+
+/// Connections for metrics at a time: one or two collectors ask, one after the other.
+pub const METRICS_CONNECTIONS: usize = 8;
+
+/// Bytes of the head of a request for metrics.
+pub const METRICS_REQUEST_BYTES: usize = 16 * 1024;
+
+/// Time for a whole connection for metrics, so that silent ones do not keep the places: a page takes milliseconds.
+pub const METRICS_REQUEST: Duration = Duration::from_secs(5);
+
 // ---- EPMD -----------------------------------------------------------------------------------------------------------
 
 /// Time for one request to EPMD and for one request to ours: it is on this machine or one hop away.
@@ -403,8 +435,12 @@ pub const EVENTS_IN_MEMORY: usize = 512;
 /// Events that wait to be written: a disk that hangs must not cost memory.
 pub const EVENTS_WAITING: usize = 4096;
 
-/// Size at which the file of events becomes the older of two: together they hold some 10,000 events at least, which is days.
-pub const EVENT_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Size at which the file of events becomes the older of two: together they hold some 3,000 to 6,000 events. Who was away reads
+/// them at once.
+pub const EVENT_FILE_BYTES: u64 = 1024 * 1024;
+
+/// Bytes of the newest events that are read at the start, which is to take no time.
+pub const EVENTS_READ_AT_START: u64 = 256 * 1024;
 
 /// Numbers that are left out after a start of the machine: a loss of power may have taken the last events, whose numbers
 /// readers have seen.
@@ -472,3 +508,6 @@ pub const EVENTS_TAKER_LOOK: Duration = Duration::from_secs(2);
 
 /// Shortest time between two checks of the monitor.
 pub const SHORTEST_MONITOR_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A disk is low when less than one part in so many is left.
+pub const DISK_LOW_PART: u64 = 20;

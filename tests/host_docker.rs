@@ -43,6 +43,24 @@ async fn a_container_lives_through_its_whole_life() {
 }
 
 #[tokio::test]
+async fn a_container_tells_what_it_uses_while_it_runs() {
+    for kind in KINDS {
+        let (engine, tag, name) = (engine(kind), unique("image"), unique("usage"));
+        build(&*engine, &tag, SLEEPER).await.unwrap();
+        engine.start(&spec(&name, &tag, free_port())).await.unwrap();
+        let used = engine.usage(&name).await.unwrap().expect("it runs");
+        assert!(used.cpu > Duration::ZERO && used.memory > 0 && used.memory < used.memory_limit, "{kind} {used:?}");
+        assert!(used.processes > 0, "{kind} {used:?}");
+        engine.stop(&name, Duration::ZERO).await.unwrap();
+        assert_eq!(engine.usage(&name).await.unwrap(), None, "{kind}");
+        engine.remove(&name).await.unwrap();
+        let missing = engine.usage(&name).await;
+        assert!(matches!(missing, Err(RuntimeError::NotFound { .. })), "{kind} {missing:?}");
+        remove_image(kind, &tag);
+    }
+}
+
+#[tokio::test]
 async fn a_start_that_fails_leaves_no_container_and_gives_the_engines_own_words() {
     for kind in KINDS {
         let (engine, tag, name) = (engine(kind), unique("image"), unique("broken"));

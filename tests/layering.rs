@@ -18,19 +18,23 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("build", &["host", "limits", "secret", "apps"]),
     ("deploy", &["host", "limits", "secret", "apps", "watch", "build"]),
     ("api", &["term", "node", "host", "apps", "watch", "build", "deploy", "limits", "secret"]),
+    ("metrics", &["host", "watch", "deploy", "limits"]),
     ("config", &["term", "node", "limits", "secret"]),
     ("shutdown", &[]),
     ("telemetry", &["config"]),
     (
         "agent",
-        &["api", "apps", "build", "config", "deploy", "host", "limits", "node", "secret", "shutdown", "term", "watch"],
+        &[
+            "api", "apps", "build", "config", "deploy", "host", "limits", "metrics", "node", "secret", "shutdown",
+            "term", "watch",
+        ],
     ),
     ("cli", &["agent", "config", "shutdown", "telemetry"]),
     ("main", &["cli"]),
 ];
 
 /// The adapters of `host`: for `agent` and `host` itself.
-const ADAPTERS: &[&str] = &["docker", "caddy", "process", "network", "files"];
+const ADAPTERS: &[&str] = &["docker", "caddy", "process", "network", "files", "machine"];
 
 /// Longest file, in lines without docs, comments, blank lines and tests.
 const MOST_LINES: usize = 400;

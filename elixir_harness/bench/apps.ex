@@ -38,7 +38,8 @@ defmodule Bench.Apps do
     note("  the agent's peak, resident (idle: #{mib(idle)})", mib(peak))
   end
 
-  defp deploy(agent, names) do
+  @doc "Deploys these applications at once; all answers."
+  def deploy(agent, names) do
     names
     |> Enum.map(&Harness.deployment(agent.node, &1))
     |> Enum.map(&Task.async(fn -> execute(agent.node, &1, []) end))

@@ -1,6 +1,6 @@
 # The figures that the agent is held to, each beside its peer or its bound, in one run. `script/bench` runs it.
 
-for file <- ["meter.ex", "report.ex", "calls.ex", "raw_peer.ex", "apps.ex", "logs.ex"],
+for file <- ["meter.ex", "report.ex", "calls.ex", "raw_peer.ex", "apps.ex", "logs.ex", "status.ex"],
     do: Code.require_file(file, __DIR__)
 
 defmodule Bench do
@@ -213,4 +213,5 @@ part.("context", fn -> Bench.context() end)
 part.("deploys", fn -> Bench.deploys() end)
 part.("apps", fn -> Bench.Apps.run() end)
 part.("logs", fn -> Bench.Logs.run() end)
+part.("status", fn -> Bench.Status.run() end)
 Harness.Leftovers.kill_all()

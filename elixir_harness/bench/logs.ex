@@ -55,11 +55,16 @@ defmodule Bench.Logs do
   # The engine's answer, read and thrown away.
   defp raw(container) do
     path = "/containers/#{container}/logs?stdout=1&stderr=1&timestamps=1&tail=all"
-    {:ok, socket} = :gen_tcp.connect({:local, Engine.docker().socket}, 0, [:binary, active: false, buffer: 262_144])
-    {took, :ok} = :timer.tc(fn ->
-      :ok = :gen_tcp.send(socket, "GET #{path} HTTP/1.1\r\nhost: engine\r\nconnection: close\r\n\r\n")
-      drain(socket)
-    end)
+
+    {:ok, socket} =
+      :gen_tcp.connect({:local, Engine.docker().socket}, 0, [:binary, active: false, buffer: 262_144])
+
+    {took, :ok} =
+      :timer.tc(fn ->
+        :ok = :gen_tcp.send(socket, "GET #{path} HTTP/1.1\r\nhost: engine\r\nconnection: close\r\n\r\n")
+        drain(socket)
+      end)
+
     took
   end
 
@@ -143,7 +148,10 @@ defmodule Bench.Logs do
   defp memory(caddy, app) do
     for streams <- [1, 20, 100] do
       agent = Agent.start!(caddy: caddy, env: %{"OTTURNAUT_LOG" => "info"})
-      script = "/bin/busybox yes '#{@line}' | /bin/busybox head -n 2000000; while true; do /bin/busybox sleep 1; done"
+
+      script =
+        "/bin/busybox yes '#{@line}' | /bin/busybox head -n 2000000; while true; do /bin/busybox sleep 1; done"
+
       deploy(agent, app, script)
       peer = Harness.Peer.start!()
       hoard = Harness.Peer.call(peer, :erlang, :spawn, [:timer, :sleep, [:infinity]])
@@ -158,7 +166,14 @@ defmodule Bench.Logs do
       took = OsProcess.memory(agent.process, :peak) - before
       # 256 KiB each, and what the link of them all may hold.
       most = streams * 256 + 2_048
-      report("#{streams} streams that nobody reads (idle #{mib(before)})", "+ #{mib(took)}", "<= #{mib(most)}", took <= most)
+
+      report(
+        "#{streams} streams that nobody reads (idle #{mib(before)})",
+        "+ #{mib(took)}",
+        "<= #{mib(most)}",
+        took <= most
+      )
+
       System.cmd("kill", ["-KILL", os_pid])
       Agent.dispose(agent)
     end

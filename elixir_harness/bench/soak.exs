@@ -33,7 +33,9 @@ defmodule Soak do
 
   # Says a line every few milliseconds, on both outputs.
   defp chatty(node, app) do
-    script = "while true; do for i in 1 2 3 4 5 6 7 8 9 10; do echo line $i of the log; echo error $i >&2; done; usleep 20000; done"
+    script =
+      "while true; do for i in 1 2 3 4 5 6 7 8 9 10; do echo line $i of the log; echo error $i >&2; done; usleep 20000; done"
+
     image = image(script)
     Harness.deploy(node, app, %{image: image, domains: [], env: %{}})
   end
@@ -43,7 +45,11 @@ defmodule Soak do
 
     unless Engine.image?(Engine.docker(), tag) do
       Harness.Images.in_context(fn dir ->
-        File.write!(Path.join(dir, "start"), "#!/bin/busybox sh\ntrap 'exit 0' TERM\nexport PATH=/bin\n#{busy(script)}\n")
+        File.write!(
+          Path.join(dir, "start"),
+          "#!/bin/busybox sh\ntrap 'exit 0' TERM\nexport PATH=/bin\n#{busy(script)}\n"
+        )
+
         Engine.build!(Engine.docker(), dir, tag)
       end)
     end
@@ -56,7 +62,10 @@ defmodule Soak do
 
   defp workers(rig, apps, own, counts) do
     node = rig.agent.node
-    streams = for n <- 1..@streams, do: forever(fn -> stream(node, Enum.at(apps, rem(n, @chatty)), n, counts) end)
+
+    streams =
+      for n <- 1..@streams, do: forever(fn -> stream(node, Enum.at(apps, rem(n, @chatty)), n, counts) end)
+
     deploys = forever(fn -> deploy(node, own, counts) end)
     kills = forever(fn -> kill(rig, apps, counts) end)
     events = spawn(fn -> subscribe(node, counts) end)
@@ -184,7 +193,11 @@ defmodule Soak do
   defp verdict(agent, samples, counts, seconds) do
     [streams, lines, deploys, kills, events] = for n <- 1..5, do: :counters.get(counts, n)
 
-    note("#{seconds} s of work", "#{streams} streams, #{lines} lines, #{deploys} deploys, #{kills} kills, #{events} events")
+    note(
+      "#{seconds} s of work",
+      "#{streams} streams, #{lines} lines, #{deploys} deploys, #{kills} kills, #{events} events"
+    )
+
     # What is made on first use has been made by then.
     third = max(1, div(length(samples), 3))
     first = samples |> Enum.take(2 * third) |> Enum.drop(third) |> median()

@@ -11,7 +11,7 @@ defmodule CallsTest do
   test "rpc and erpc call the same functions", %{node: node} do
     assert node == :rpc.call(node, :erlang, :node, [])
     assert node == :erpc.call(node, :erlang, :node, [])
-    assert {low, high} = :erpc.call(node, Otturnaut.PortManager, :get_range, [], 5_000)
+    assert {low, high} = :erpc.call(node, Otturnaut.PortManager, :get_range, [], 30_000)
     assert low < high
   end
 
@@ -70,7 +70,7 @@ defmodule CallsTest do
     waiting = Task.async(fn -> call(node, Otturnaut.Command, :run, ["sleep", ["0.3"]]) end)
     assert {:badrpc, {:EXIT, :system_limit}} == :rpc.call(node, :application, :get_env, [:a, :b, deep])
     assert {:erpc, :system_limit} == catch_error(:erpc.call(node, :application, :get_env, [:a, :b, deep]))
-    assert %{status: :ok} = Task.await(waiting)
+    assert %{status: :ok} = Task.await(waiting, 60_000)
   end
 
   test "casts, multicalls and block calls", %{node: node, app: app} do
@@ -94,7 +94,8 @@ defmodule CallsTest do
     answers =
       1..200
       |> Task.async_stream(fn n -> call(node, Otturnaut.Command.Result, :success, ["#{n}", n]) end,
-        max_concurrency: 64
+        max_concurrency: 64,
+        timeout: 60_000
       )
       |> Enum.map(fn {:ok, result} -> result.duration_ms end)
 

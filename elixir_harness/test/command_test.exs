@@ -33,7 +33,7 @@ defmodule CommandTest do
     assert %Result{status: :error, exit_code: 137, error: {:exit, 137}} = sh(node, "kill -KILL $$")
 
     assert %Result{status: :error, exit_code: nil, error: :timeout, output: "so far\n"} =
-             sh(node, "echo so far; sleep 60", timeout: 300)
+             sh(node, "echo so far; sleep 60", timeout: 1_500)
   end
 
   test "both streams are merged, an unterminated last line is there", %{node: node} do
@@ -66,12 +66,12 @@ defmodule CommandTest do
 
   test "a subscriber of run and of run_async", %{node: node} do
     assert %Result{status: :ok} = sh(node, "echo hi", subscriber: self())
-    assert_receive {:command_output, runner, {:stdout, "hi"}}, 5_000
-    assert_receive {:command_done, ^runner, %Result{output: "hi\n"}}, 5_000
+    assert_receive {:command_output, runner, {:stdout, "hi"}}, 30_000
+    assert_receive {:command_done, ^runner, %Result{output: "hi\n"}}, 30_000
 
     me = self()
     spawn(fn -> call(node, Command, :run_async, ["echo", ["you"], [subscriber: me]]) end)
-    assert_receive {:command_output, _, {:stdout, "you"}}, 5_000
+    assert_receive {:command_output, _, {:stdout, "you"}}, 30_000
   end
 
   test "a very long line comes in pieces", %{node: node} do
@@ -97,14 +97,14 @@ defmodule CommandTest do
     ref = Process.monitor(runner)
     Wait.until("the children", fn -> sleeping("1#{mark}") and sleeping("2#{mark}") end)
     assert :ok == call(node, Command, :cancel, [runner])
-    assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 5_000
+    assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 30_000
     Wait.until("the children's end", fn -> not sleeping("1#{mark}") and not sleeping("2#{mark}") end)
     assert :ok == call(node, Command, :cancel, [runner])
   end
 
   test "a timeout ends the children too", %{node: node} do
     mark = "#{System.unique_integer([:positive])}"
-    assert %Result{error: :timeout} = sh(node, "sleep 3#{mark} & wait", timeout: 300)
+    assert %Result{error: :timeout} = sh(node, "sleep 3#{mark} & wait", timeout: 1_500)
     Wait.until("the child's end", fn -> not sleeping("3#{mark}") end)
   end
 

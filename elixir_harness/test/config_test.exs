@@ -20,6 +20,7 @@ defmodule ConfigTest do
     {"OTTURNAUT_DIST_PORT", "0"},
     {"OTTURNAUT_DIST_BIND", "here"},
     {"ERL_EPMD_PORT", "x"},
+    {"OTTURNAUT_METRICS_ADDR", "9464"},
     {"OTTURNAUT_LOG", "=="},
     {"OTTURNAUT_LOG_FORMAT", "xml"},
     {"RELEASE_DISTRIBUTION", "carrier"}
@@ -67,12 +68,12 @@ defmodule ConfigTest do
 
   test "a name that is taken, a port that is taken", %{rig: rig} do
     agent = Agent.launch(Agent.describe(env: %{"RELEASE_NODE" => "#{rig.agent.node}"}))
-    assert OsProcess.await_exit(agent.process, 15_000) not in [0, 64]
+    assert OsProcess.await_exit(agent.process, 30_000) not in [0, 64]
     assert Agent.log(agent) =~ "name"
     {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
     {:ok, port} = :inet.port(socket)
     agent = Agent.launch(Agent.describe(env: %{"OTTURNAUT_DIST_PORT" => "#{port}"}))
-    assert OsProcess.await_exit(agent.process, 15_000) not in [0, 64]
+    assert OsProcess.await_exit(agent.process, 30_000) not in [0, 64]
     assert Agent.log(agent) =~ "#{port}"
     :gen_tcp.close(socket)
   end

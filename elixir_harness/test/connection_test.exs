@@ -37,8 +37,8 @@ defmodule ConnectionTest do
     true = Node.monitor(agent.node, true)
     ref = Process.monitor({Otturnaut.AppState, agent.node})
     Agent.stop(agent, :KILL)
-    assert_receive {:nodedown, _}, 10_000
-    assert_receive {:DOWN, ^ref, :process, _, :noconnection}, 10_000
+    assert_receive {:nodedown, _}, 30_000
+    assert_receive {:DOWN, ^ref, :process, _, :noconnection}, 30_000
   end
 
   test "rubbish at the distribution port harms nobody" do
@@ -60,7 +60,7 @@ defmodule ConnectionTest do
     Wait.until(
       "the agent to come",
       fn -> agent.node in Peer.call(mission_control, Node, :list, [:hidden]) end,
-      15_000
+      30_000
     )
 
     Peer.stop(mission_control)
@@ -71,7 +71,7 @@ defmodule ConnectionTest do
     mission_control = start.()
     agent = own_agent!(env: %{"MISSION_CONTROL_HOST" => "127.0.0.1"})
     here? = fn peer -> agent.node in Peer.call(peer, Node, :list, [:hidden]) end
-    Wait.until("the agent to come", fn -> here?.(mission_control) end, 15_000)
+    Wait.until("the agent to come", fn -> here?.(mission_control) end, 30_000)
     Peer.stop(mission_control)
 
     Wait.until("the link to be gone", fn ->
@@ -118,7 +118,7 @@ defmodule ConnectionTest do
     OsProcess.stop(epmd, :KILL)
     Wait.until("EPMD to be gone or replaced", fn -> not OsProcess.running?(epmd) end)
     again = if Ports.open?(port), do: nil, else: epmd!(port)
-    Wait.until("the name again", fn -> name in names(port) end, 15_000)
+    Wait.until("the name again", fn -> name in names(port) end, 30_000)
     if again, do: OsProcess.stop(again, :KILL)
   end
 

@@ -44,7 +44,7 @@ defmodule DeathTest do
     Wait.until("one container", one, 30_000)
 
     Wait.until("an end of all runs", fn -> call(node, Deployment, :list, []) == [] end, 30_000)
-    Wait.until("the releases", fn -> hd(ids(node, app) ++ [nil]) == d.id end, 10_000)
+    Wait.until("the releases", fn -> hd(ids(node, app) ++ [nil]) == d.id end, 30_000)
     assert {:ok, 200, page <> "\n"} == page(caddy, app)
     assert [%{"Names" => ["/" <> name]}] = Engine.containers(docker, app)
     assert name == "otturnaut-#{app}-#{d.id}"
@@ -104,7 +104,7 @@ defmodule DeathTest do
     %{node: node, app: app, agent: agent} = context
     # Deaf to SIGTERM, so that its end takes its time.
     assert {:ok, old} = deploy(node, app, %{env: %{"PAGE" => "one", "IGNORE_TERM" => "1"}})
-    new = deployment(node, app, %{env: %{"PAGE" => "two"}, stop_timeout: 3_000})
+    new = deployment(node, app, %{env: %{"PAGE" => "two"}, stop_timeout: 6_000})
     killed_at!(context, new, :stop_old)
     again!(agent)
     assert_settled(context, new, "two")
@@ -131,7 +131,7 @@ defmodule DeathTest do
 
   test "killed in the middle of a rollback: the release that ran serves", context do
     %{node: node, app: app, agent: agent} = context
-    assert {:ok, one} = deploy(node, app, %{env: %{"PAGE" => "one", "DELAY" => "2"}})
+    assert {:ok, one} = deploy(node, app, %{env: %{"PAGE" => "one", "DELAY" => "5"}})
     assert {:ok, two} = deploy(node, app, %{env: %{"PAGE" => "two"}})
     me = self()
     spawn(fn -> call(node, Deployment, :rollback, [app, [subscriber: me]]) end)

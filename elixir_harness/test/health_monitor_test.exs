@@ -17,7 +17,12 @@ defmodule HealthMonitorTest do
   defp status(node, app), do: call(node, HealthMonitor, :status, [app])
 
   defp await_status(node, app, status) do
-    Wait.until("#{app} to be #{status}", fn -> match?({:ok, %{status: ^status}}, status(node, app)) end, @long)
+    Wait.until(
+      "#{app} to be #{status}",
+      fn -> match?({:ok, %{status: ^status}}, status(node, app)) end,
+      @long
+    )
+
     {:ok, health} = status(node, app)
     health
   end
@@ -99,7 +104,11 @@ defmodule HealthMonitorTest do
     mailbox()
     more? = fn -> match?({:ok, %{exits: more}} when more > exits, status(node, app)) end
     Wait.until("one more exit", more?, @long)
-    told = for {:otturnaut_event, _, %{type: type}} when type in [:app_exited, :app_crash_looping] <- mailbox(), do: type
+
+    told =
+      for {:otturnaut_event, _, %{type: type}} when type in [:app_exited, :app_crash_looping] <- mailbox(),
+          do: type
+
     assert told == []
   end
 
@@ -159,7 +168,9 @@ defmodule HealthMonitorTest do
     config = %{type: :tcp, host: "127.0.0.1", port: 80}
 
     refused = fn args, word ->
-      assert {:badrpc, {:EXIT, {%ArgumentError{message: message}, _}}} = call(node, HealthMonitor, :watch, args)
+      assert {:badrpc, {:EXIT, {%ArgumentError{message: message}, _}}} =
+               call(node, HealthMonitor, :watch, args)
+
       assert message =~ word
     end
 

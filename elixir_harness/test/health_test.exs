@@ -63,7 +63,7 @@ defmodule HealthTest do
       assert :unhealthy == check(node, %{config | name: "otturnaut-nope"})
       slow = Map.merge(config, %{command: sh("sleep 30"), timeout: 500})
       {micros, :unhealthy} = :timer.tc(fn -> check(node, slow) end)
-      assert micros < 10_000_000
+      assert micros < 25_000_000
 
       assert {:badrpc, {:EXIT, {%ArgumentError{message: text}, _}}} =
                check(node, Map.delete(config, :command))
@@ -151,7 +151,7 @@ defmodule HealthTest do
       silent = %{env: %{"SILENT" => "1"}}
       {_, own} = refused(node, app, silent, type: :http, deadline: 1_500)
       {_, product} = refused(node, app, silent, type: :http, max_attempts: 3, interval: 500)
-      for took <- [own, product], do: assert(took in 1_500..15_000)
+      for took <- [own, product], do: assert(took in 1_500..60_000)
     end
 
     test "wants it to stay well", %{node: node, app: app} do
@@ -164,17 +164,17 @@ defmodule HealthTest do
 
   describe "why a version was not taken" do
     test "a wrong answer: its status, its first bytes, the last output", %{node: node, app: app} = context do
-      {why, _} = refused(node, app, %{}, type: :http, path: "/missing", expected_status: 200, deadline: 700)
+      {why, _} = refused(node, app, %{}, type: :http, path: "/missing", expected_status: 200, deadline: 3_000)
 
       assert why =~
-               ~r/it was not ready within 0.7 s, asked \d+ times; last answer: answered 404, expected 200: ".*Not Found/
+               ~r/it was not ready within 3 s, asked \d+ times; last answer: answered 404, expected 200: ".*Not Found/
 
       assert why =~ "its last output:\nstarting one"
       assert_nothing_left(context, app)
     end
 
     test "a redirect: where it leads", %{node: node, app: app} do
-      given = [type: :http, path: "/data", expected_status: 200, deadline: 700]
+      given = [type: :http, path: "/data", expected_status: 200, deadline: 3_000]
       volume = "otturnaut-harness-#{app}"
       on_exit(fn -> Engine.remove_volume(Engine.docker(), volume) end)
       {why, _} = refused(node, app, %{volumes: ["#{volume}:/www/data"]}, given)
@@ -182,7 +182,7 @@ defmodule HealthTest do
     end
 
     test "a command: its code and its last line", %{node: node, app: app} = context do
-      given = [type: :command, command: sh("echo asked; echo no cache >&2; exit 4"), deadline: 500]
+      given = [type: :command, command: sh("echo asked; echo no cache >&2; exit 4"), deadline: 5_000]
       {why, _} = refused(node, app, %{}, given)
       assert why =~ ~r/the command exited with code 4: (asked|no cache)/
       assert_nothing_left(context, app)
@@ -190,11 +190,11 @@ defmodule HealthTest do
 
     test "the image's own check: what it printed, or that there is none, at once", context do
       %{node: node, app: app, checked: image} = context
-      {why, _} = refused(node, app, %{image: image}, type: :engine, deadline: 4_000)
+      {why, _} = refused(node, app, %{image: image}, type: :engine, deadline: 10_000)
       assert why =~ "last answer: the image's health check fails: not well"
       {why, took} = refused(node, app, %{}, type: :engine, deadline: 60_000)
       assert why =~ "the image has no health check of its own"
-      assert took < 20_000
+      assert took < 45_000
       assert_nothing_left(context, app)
     end
 
@@ -202,7 +202,7 @@ defmodule HealthTest do
       {why, took} = refused(node, app, %{env: %{"PAGE" => "x", "EXIT_AFTER" => "0.3"}}, deadline: 60_000)
       assert why =~ "the container exited with code 1"
       assert why =~ "its last output:\nstarting x"
-      assert took < 20_000
+      assert took < 45_000
       assert_nothing_left(context, app)
     end
   end
@@ -215,7 +215,7 @@ defmodule HealthTest do
     end
 
     test "commands decide too", %{node: node, app: app, podman: podman, attrs: attrs} do
-      given = [type: :command, command: sh("echo no cache; exit 4"), deadline: 500]
+      given = [type: :command, command: sh("echo no cache; exit 4"), deadline: 5_000]
       {why, _} = refused(node, app, attrs, given)
       assert why =~ "the command exited with code 4: no cache"
       assert [] == Engine.containers(podman, app)
@@ -231,13 +231,13 @@ defmodule HealthTest do
     test "why: no check of its own, and an exit at once", %{node: node, app: app, podman: podman} = context do
       {why, took} = refused(node, app, context.attrs, type: :engine, deadline: 60_000)
       assert why =~ "the image has no health check of its own"
-      assert took < 30_000
+      assert took < 45_000
 
       {why, took} =
         refused(node, app, Map.put(context.attrs, :env, %{"EXIT_AFTER" => "0.3"}), deadline: 60_000)
 
       assert why =~ "the container exited with code 1"
-      assert took < 30_000
+      assert took < 45_000
       assert [] == Engine.containers(podman, app)
     end
   end

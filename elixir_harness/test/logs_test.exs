@@ -47,7 +47,10 @@ defmodule LogsTest do
   defp gone?(node, pid), do: not call(node, :erlang, :is_process_alive, [pid])
 
   describe "what is there" do
-    test "the last lines, both streams told apart, with times and cursors when asked for", %{node: node, app: app} do
+    test "the last lines, both streams told apart, with times and cursors when asked for", %{
+      node: node,
+      app: app
+    } do
       script = "for i in 1 2 3; do echo out $i; echo err $i >&2; done; printf 'no end'"
       assert {:ok, _} = deploy(node, app, say(script))
       wait_line(node, app, "out 3")
@@ -385,7 +388,10 @@ defmodule LogsTest do
     test "twenty streams to one hold up nobody, cost little, and lose nothing", %{caddy: caddy, app: app} do
       agent = own_agent!(caddy: caddy)
       node = agent.node
-      chatty = "i=0; while true; do i=$((i+1)); echo $i a line of an application that says very much, all day long; done"
+
+      chatty =
+        "i=0; while true; do i=$((i+1)); echo $i a line of an application that says very much, all day long; done"
+
       assert {:ok, _} = deploy(node, app, say(chatty))
       peer = Peer.start!()
       os_pid = Peer.call(peer, :os, :getpid, []) |> to_string()
@@ -411,7 +417,11 @@ defmodule LogsTest do
       System.cmd("kill", ["-CONT", os_pid])
 
       for pid <- pids do
-        Wait.until("lines of each", fn -> Peer.call(peer, Harness.Hoard, :count, [hoard, pid]) > 2_000 end, @long)
+        Wait.until(
+          "lines of each",
+          fn -> Peer.call(peer, Harness.Hoard, :count, [hoard, pid]) > 2_000 end,
+          @long
+        )
       end
 
       for pid <- pids, do: assert(:ok == call(node, Logs, :stop, [pid]))
@@ -424,6 +434,7 @@ defmodule LogsTest do
     @tag :once
     setup %{app: app} do
       podman = Engine.podman()
+
       unless Engine.image?(podman, Images.web()) do
         file = Path.join(System.tmp_dir!(), "otturnaut-podman-#{Agent.unique()}.tar")
         Engine.save!(Engine.docker(), Images.web(), file)
@@ -432,7 +443,9 @@ defmodule LogsTest do
       end
 
       on_exit(fn -> Harness.clean(app, podman) end)
-      {:ok, podman: podman, attrs: %{runtime: Otturnaut.Runtime.Podman, runtime_opts: [socket: podman.socket]}}
+
+      {:ok,
+       podman: podman, attrs: %{runtime: Otturnaut.Runtime.Podman, runtime_opts: [socket: podman.socket]}}
     end
 
     @tag :once
@@ -456,7 +469,12 @@ defmodule LogsTest do
       assert [{:stdout, "tick " <> _}, _, _] = last
       assert {:ok, second} = deploy(node, app, say("echo second", c.attrs))
       id = second.id
-      up_to(pid, &match?({:marker, {:container, %{deployment_id: ^id, runtime: Otturnaut.Runtime.Podman}}}, &1))
+
+      up_to(
+        pid,
+        &match?({:marker, {:container, %{deployment_id: ^id, runtime: Otturnaut.Runtime.Podman}}}, &1)
+      )
+
       up_to(pid, &match?({_, _, "second", _}, &1))
       assert {:stderr, "first"} in elem(tail(node, app, 1000, deployment_id: first.id), 1)
       assert :ok == undeploy(node, second)

@@ -37,7 +37,7 @@ defmodule RunsTest do
   describe "list" do
     test "two deploys of one app: the second is queued and says so", %{node: node, caddy: caddy, app: app} do
       assert [] == runs(node, app)
-      {%{id: first}, one} = begin!(node, app, %{env: %{"PAGE" => "one", "DELAY" => "3"}}, :health_check)
+      {%{id: first}, one} = begin!(node, app, %{env: %{"PAGE" => "one", "DELAY" => "6"}}, :health_check)
       {%{id: second}, two} = begin!(node, app, %{env: %{"PAGE" => "two"}}, :queued)
 
       assert [
@@ -71,7 +71,7 @@ defmodule RunsTest do
                for(run <- runs(node, app), do: {run.kind, run.status})
 
       assert :ok == cancel(node, d.id)
-      assert {:error, :cancelled, _} = Task.await(deploying)
+      assert {:error, :cancelled, _} = Task.await(deploying, 60_000)
       assert {:ok, %{env: %{"PAGE" => "one"}}} = Task.await(back, 60_000)
       assert :ok == Task.await(undeploying, 60_000)
       assert [] == runs(node, app)
@@ -86,7 +86,7 @@ defmodule RunsTest do
       assert_nothing_left(context, app)
 
       assert {:error, :cancelled, %Deployment{status: :failed, error: :cancelled} = answered} =
-               Task.await(task)
+               Task.await(task, 60_000)
 
       assert answered.id == d.id
       assert {:error, :not_found} == cancel(node, d.id)
@@ -99,19 +99,19 @@ defmodule RunsTest do
       load = Load.start(caddy, "#{app}.localhost")
       {d, task} = begin!(node, app, %{env: @slow}, :health_check)
       assert :ok == cancel(node, d.id)
-      assert {:error, :cancelled, _} = Task.await(task)
+      assert {:error, :cancelled, _} = Task.await(task, 60_000)
       assert %{failed: 0} = Load.stop(load)
       assert before == machine(context, app)
       assert :ok == undeploy(node, deployment(node, app))
     end
 
     test "one that is queued never begins", %{node: node, caddy: caddy, app: app} do
-      {_, one} = begin!(node, app, %{env: %{"PAGE" => "one", "DELAY" => "2"}}, :health_check)
+      {_, one} = begin!(node, app, %{env: %{"PAGE" => "one", "DELAY" => "4"}}, :health_check)
       {queued, two} = begin!(node, app, %{env: %{"PAGE" => "two"}}, :queued)
       assert :ok == cancel(node, queued.id)
-      assert {:error, :cancelled, %{status: :failed}} = Task.await(two)
+      assert {:error, :cancelled, %{status: :failed}} = Task.await(two, 60_000)
       assert [%{status: :running}] = runs(node, app)
-      assert {:ok, d} = Task.await(one, 30_000)
+      assert {:ok, d} = Task.await(one, 60_000)
       assert {:ok, 200, "one\n"} == page(caddy, app)
       assert :ok == undeploy(node, d)
     end
@@ -126,11 +126,11 @@ defmodule RunsTest do
     test "once the new version has the requests it is too late", %{node: node, caddy: caddy, app: app} do
       # Deaf to SIGTERM, so that the end of the old version takes its time.
       assert {:ok, _} = deploy(node, app, %{env: %{"PAGE" => "one", "IGNORE_TERM" => "1"}})
-      {d, task} = begin!(node, app, %{env: %{"PAGE" => "two"}, stop_timeout: 3_000}, :stop_old)
+      {d, task} = begin!(node, app, %{env: %{"PAGE" => "two"}, stop_timeout: 6_000}, :stop_old)
       assert [%{status: :finishing, step: :stop_old}] = runs(node, app)
       assert {:error, :too_late} == cancel(node, d.id)
       assert {:ok, 200, "two\n"} == page(caddy, app)
-      assert {:ok, %{status: :completed}} = Task.await(task, 30_000)
+      assert {:ok, %{status: :completed}} = Task.await(task, 60_000)
       assert :ok == undeploy(node, d)
     end
   end
@@ -142,7 +142,7 @@ defmodule RunsTest do
       before = machine(context, app)
       {took, answer} = :timer.tc(fn -> deploy(node, app, %{env: @slow}, deadline: 1_500) end)
       assert {:error, :deadline_exceeded, %Deployment{status: :failed, error: :deadline_exceeded}} = answer
-      assert took >= 1_500_000 and took < 20_000_000
+      assert took >= 1_500_000 and took < 60_000_000
       assert before == machine(context, app)
       assert {:ok, 200, "one\n"} == page(caddy, app)
       assert :ok == undeploy(node, old)
@@ -153,7 +153,7 @@ defmodule RunsTest do
       assert {:error, :deadline_exceeded, _} = deploy(node, app, %{}, deadline: 500)
       assert [%{status: :running}] = runs(node, app)
       assert :ok == cancel(node, first.id)
-      assert {:error, :cancelled, _} = Task.await(one)
+      assert {:error, :cancelled, _} = Task.await(one, 60_000)
     end
 
     test "time enough changes nothing", %{node: node, app: app} do
@@ -168,17 +168,17 @@ defmodule RunsTest do
       {d, running} = begin!(node, app, %{env: @slow}, :health_check)
       {_, queued} = begin!(node, app, %{env: @slow}, :queued)
       assert :ok == call(node, Deployment, :undeploy, [d, %{}, [cancel: true]])
-      assert {:error, :cancelled, _} = Task.await(running)
-      assert {:error, :cancelled, _} = Task.await(queued)
+      assert {:error, :cancelled, _} = Task.await(running, 60_000)
+      assert {:error, :cancelled, _} = Task.await(queued, 60_000)
       assert [] == call(node, Deployment, :releases, [app])
       assert [] == runs(node, app)
       assert_nothing_left(context, app)
     end
 
     test "without it waits for its turn", %{node: node, app: app} = context do
-      {d, task} = begin!(node, app, %{env: %{"PAGE" => "one", "DELAY" => "2"}}, :health_check)
+      {d, task} = begin!(node, app, %{env: %{"PAGE" => "one", "DELAY" => "4"}}, :health_check)
       assert :ok == undeploy(node, d)
-      assert {:ok, %{status: :completed}} = Task.await(task)
+      assert {:ok, %{status: :completed}} = Task.await(task, 60_000)
       assert_nothing_left(context, app)
     end
   end
@@ -271,7 +271,7 @@ defmodule RunsTest do
       {texts, [:queued | _], _} = plan!(node, [deployment(node, app)])
       assert texts.queued =~ app
       assert :ok == cancel(node, d.id)
-      assert {:error, :cancelled, _} = Task.await(task)
+      assert {:error, :cancelled, _} = Task.await(task, 60_000)
     end
 
     test "where engine and Caddy are not there it says so", %{app: app} do

@@ -149,7 +149,7 @@ defmodule VersionsTest do
       task = Task.async(fn -> execute(node, d, subscriber: me) end)
       Wait.until("the command", fn -> match?([_], Engine.containers(Engine.docker(), app)) end, 30_000)
       assert :ok == call(node, Deployment, :cancel, [d.id])
-      assert {:error, :cancelled, _} = Task.await(task, 30_000)
+      assert {:error, :cancelled, _} = Task.await(task, 60_000)
       assert_nothing_left(context, app)
     end
   end

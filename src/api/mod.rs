@@ -16,6 +16,7 @@ mod json;
 mod logs;
 mod port_manager;
 mod runtime;
+mod status;
 mod supervisor;
 
 pub use command::runners;
@@ -30,7 +31,7 @@ use crate::build::{Build, Git};
 use crate::deploy::Engine;
 use crate::host::Host;
 use crate::node::{GenServer, Module, Modules};
-use crate::watch::{Events, Logs, Monitor};
+use crate::watch::{Events, Figures, Logs, Monitor};
 
 /// What the functions work with.
 pub struct Api {
@@ -58,6 +59,8 @@ pub struct Api {
     pub subscriptions: Subscriptions,
     /// How the applications are.
     pub monitor: Monitor,
+    /// What was seen of all of it.
+    pub figures: Figures,
 }
 
 /// What a node is given: its functions and its registered servers.
@@ -80,6 +83,7 @@ pub fn face(api: Api) -> Face {
         deployment::modules(&api),
         vec![health_check::module(&api), health_monitor::module(&api), events::module(&api), logs::module(&api)],
         vec![caddy::module(&api), caddy::route_module(), caddy::client_module(&api)],
+        status::modules(&api).into(),
         runtime::MODULES.map(|engine| runtime::module(&api, engine)).into(),
     ];
     all.into_iter().flatten().for_each(|module: Module| modules.add(module));

@@ -55,6 +55,7 @@ impl Machine {
             network: all.clone(),
             files: all,
             storage: Arc::new(storage::DataStorage::new(Path::new("/nowhere"))),
+            machine: Arc::new(machine::LinuxMachine::new(Path::new("/nowhere"))),
         }
     }
 
@@ -159,6 +160,10 @@ impl Runtime for Machine {
     }
 
     async fn logs(&self, _: &str, _: &LogQuery) -> Result<LogReader, RuntimeError> {
+        unreachable!("{NO_CONTAINER}")
+    }
+
+    async fn usage(&self, _: &str) -> Result<Option<Usage>, RuntimeError> {
         unreachable!("{NO_CONTAINER}")
     }
 

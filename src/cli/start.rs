@@ -29,6 +29,7 @@ Environment:
                          PEM files: connections of the cluster go over TLS, with certificates on both sides [none]
   OTTURNAUT_NET_TICKTIME seconds; net_ticktime of the cluster's nodes, if it is not the usual one [60]
   ERL_EPMD_PORT          [4369]
+  OTTURNAUT_METRICS_ADDR address:port to serve /metrics on for Prometheus [none]
   OTTURNAUT_LOG          a level, or target=level,... [info]
   OTTURNAUT_LOG_FORMAT   text or json [text]";
 

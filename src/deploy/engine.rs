@@ -151,6 +151,11 @@ impl Engine {
         self.0.journal.releases(app_id)
     }
 
+    /// The ids of the same.
+    pub fn release_ids(&self, app_id: &str) -> Vec<String> {
+        self.0.journal.release_ids(app_id)
+    }
+
     /// What a deploy would do. Nothing is touched.
     ///
     /// # Errors

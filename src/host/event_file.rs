@@ -45,6 +45,20 @@ impl EventFile {
         Ok(bytes)
     }
 
+    /// Its end, whole lines alone, the oldest first: at least as much as is wanted, if there is as much.
+    pub(super) fn read_end(&self, wanted: u64) -> io::Result<Vec<u8>> {
+        if self.length < wanted {
+            // Two files at most, of a size that is bounded.
+            let all = self.read()?;
+            let from = all.len().saturating_sub(usize::try_from(wanted).unwrap_or(usize::MAX));
+            return Ok(whole_lines(&all, from).to_vec());
+        }
+        let from = self.length - wanted;
+        let mut end = vec![0; usize::try_from(wanted).unwrap_or(0)];
+        self.file.read_exact_at(&mut end, from)?;
+        Ok(whole_lines(&end, usize::from(from > 0)).to_vec())
+    }
+
     /// The last number that was noted; none where it is torn.
     pub(super) fn read_told(&self) -> io::Result<Option<u64>> {
         let mut line = vec![0; TOLD_BYTES];
@@ -80,9 +94,33 @@ impl EventFile {
     }
 }
 
+/// From the first line that begins at `from` or after it; all if that is the beginning.
+fn whole_lines(bytes: &[u8], from: usize) -> &[u8] {
+    let Some(before) = from.checked_sub(1) else { return bytes };
+    let rest = bytes.get(before..).unwrap_or_default();
+    let line = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |end| end + 1);
+    rest.get(line..).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn its_end_is_whole_lines() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut events = EventFile::open(dir.path()).unwrap();
+        assert_eq!(events.read_end(4).unwrap(), b"");
+        events.append(b"one\ntwo\nthree\n").unwrap();
+        assert_eq!(events.read_end(6).unwrap(), b"three\n");
+        assert_eq!(events.read_end(9).unwrap(), b"three\n");
+        assert_eq!(events.read_end(11).unwrap(), b"three\n");
+        assert_eq!(events.read_end(100).unwrap(), b"one\ntwo\nthree\n");
+        fs::rename(dir.path().join("events"), dir.path().join("events.old")).unwrap();
+        let mut events = EventFile::open(dir.path()).unwrap();
+        events.append(b"four\n").unwrap();
+        assert_eq!(events.read_end(11).unwrap(), b"three\nfour\n");
+    }
 
     #[test]
     fn how_far_mission_control_was_told_is_read_as_it_was_noted() {

@@ -7,6 +7,7 @@
 //!        --> Network   (network.rs)                        probes and free ports
 //!        --> Files     (files.rs)                          source directories, atomic writes
 //!        --> Storage   (storage.rs)                        the journal, documents of releases, events
+//!        --> Machine   (machine/)                          how busy it is, what room it has
 //! ```
 
 mod command;
@@ -22,19 +23,21 @@ mod world;
 pub mod caddy;
 pub mod docker;
 pub mod files;
+pub mod machine;
 pub mod network;
 pub mod process;
 pub mod storage;
 
 pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line, Processes, Stream};
 pub use log::{LogEntry, LogQuery, LogReader, LogSource};
+pub use machine::{CpuTime, Disk, DiskOf, Machine, MachineLook, OwnProcess, Room};
 pub use process::OpenFiles;
 pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 pub use real::{HostSettings, install_crypto};
 pub use records::{read_records, write_record};
 pub use runtime::{
     BuildImage, Container, ContainerSpec, ContainerStatus, EngineAction, EngineEvent, EngineEvents, ExecEnd,
-    HealthState, Image, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    HealthState, Image, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
 pub use storage::{Document, Storage};
 pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer, boot_id};
@@ -56,4 +59,6 @@ pub struct Host {
     pub files: Arc<dyn Files>,
     /// What outlives the agent.
     pub storage: Arc<dyn Storage>,
+    /// Figures of the machine itself.
+    pub machine: Arc<dyn Machine>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::caddy::{Caddys, RoutesDir};
 use super::docker::Engines;
 use super::files::DataFiles;
+use super::machine::LinuxMachine;
 use super::network::SystemNetwork;
 use super::process::{OpenFiles, SystemProcesses};
 use super::storage::DataStorage;
@@ -46,6 +47,7 @@ impl Host {
             network: Arc::new(SystemNetwork::new()?),
             files: Arc::new(DataFiles::new(&settings.data_dir)),
             storage: Arc::new(DataStorage::new(&settings.data_dir)),
+            machine: Arc::new(LinuxMachine::new(&settings.data_dir)),
         })
     }
 }

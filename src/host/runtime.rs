@@ -152,6 +152,23 @@ pub enum EngineAction {
 /// What happens to containers, as it happens; ends with an error.
 pub type EngineEvents = BoxStream<'static, Result<EngineEvent, RuntimeError>>;
 
+/// What a running container has used since its start, and what it has now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Time of processors.
+    pub cpu: Duration,
+    /// Bytes of memory, without what the system only keeps of files.
+    pub memory: u64,
+    /// Bytes that it may have; the machine's own where nothing is set.
+    pub memory_limit: u64,
+    /// Bytes that came over the network.
+    pub received: u64,
+    /// Bytes that went out.
+    pub sent: u64,
+    /// Its processes and threads.
+    pub processes: u64,
+}
+
 /// A container to start.
 #[derive(Debug, Clone)]
 pub struct ContainerSpec {
@@ -292,6 +309,8 @@ pub trait Runtime: Send + Sync {
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError>;
     /// Runs a command inside the running container, at most for `limit`.
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
+    /// What a container uses; nothing if it does not run.
+    async fn usage(&self, name: &str) -> Result<Option<Usage>, RuntimeError>;
     /// The image of that name or id, [`RuntimeError::NotFound`] if it is not here.
     async fn image(&self, name: &str) -> Result<Image, RuntimeError>;
     /// Gives an image a further name, `repository:tag`.

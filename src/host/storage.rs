@@ -32,6 +32,8 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// As for the journal.
     async fn read_events(&self) -> io::Result<Vec<u8>>;
+    /// The newest events, at least so many bytes of them if there are as many.
+    async fn read_newest_events(&self, bytes: u64) -> io::Result<Vec<u8>>;
     /// Adds events, all of them or nothing that stays; the oldest go where there are too many. A loss of power may take the
     /// last ones.
     async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()>;
@@ -253,6 +255,11 @@ impl Storage for DataStorage {
     async fn read_events(&self) -> io::Result<Vec<u8>> {
         let storage = self.clone();
         blocking(move || storage.with_events(|events| events.read())).await
+    }
+
+    async fn read_newest_events(&self, bytes: u64) -> io::Result<Vec<u8>> {
+        let storage = self.clone();
+        blocking(move || storage.with_events(|events| events.read_end(bytes))).await
     }
 
     async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()> {

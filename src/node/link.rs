@@ -184,6 +184,11 @@ impl Link {
         self.last_heard.store(now, Ordering::Relaxed);
     }
 
+    /// How long it is up.
+    pub(super) fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
     fn silence(&self) -> Duration {
         let heard = Duration::from_millis(self.last_heard.load(Ordering::Relaxed));
         self.opened.elapsed().saturating_sub(heard)

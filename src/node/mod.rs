@@ -225,6 +225,18 @@ impl Node {
         &self.0.settings.name
     }
 
+    /// When it began to serve, and how long ago that was by a clock that nobody sets.
+    pub fn started(&self) -> (SystemTime, Duration) {
+        let (at, since) = self.0.started;
+        (at, since.elapsed())
+    }
+
+    /// The node that this one stays connected with, and for how long it has been, if it is.
+    pub fn peer(&self) -> Option<(&Atom, Option<Duration>)> {
+        let peer = self.0.settings.peer.as_ref()?;
+        Some((peer, self.0.links.get(peer).map(|link| link.age())))
+    }
+
     /// Puts in a registered process.
     fn add(&self, name: &'static str, pid: &Pid, kind: Kind) {
         let module = match &kind {

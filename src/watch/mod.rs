@@ -8,6 +8,7 @@ mod logs;
 mod monitor;
 mod ready;
 mod routes;
+mod status;
 
 pub use events::{About, Event, Events, Gone, What};
 pub use health::{Check, ExpectedStatus, Retry, Verdict, check, check_with_retry};
@@ -18,3 +19,4 @@ pub use logs::{
 pub use monitor::{AppHealth, Condition, ContainerPlace, Monitor, OnUnhealthy, TooMany, Watched};
 pub use ready::{NotReady, Readiness, Why, wait_ready};
 pub use routes::keep_routes;
+pub use status::{AppDoes, AppNow, CLASSES, Counts, Figures, Histogram, MachineSeen, Seen, Tally, UsageSeen};

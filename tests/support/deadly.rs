@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use otturnaut::host::{
     Batch, BuildImage, Connection, Container, ContainerSpec, Document, EngineEvents, ExecEnd, Host, Image, Line,
     LogQuery, LogReader, Network, Probe, ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route,
-    Runtime, RuntimeError, RuntimeTarget, Runtimes, Storage,
+    Runtime, RuntimeError, RuntimeTarget, Runtimes, Storage, Usage,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
@@ -127,6 +127,7 @@ deadly! { Runtime:
     start_again(name: &str) -> Result<(), RuntimeError>;
     events(labels: &[String]) -> Result<EngineEvents, RuntimeError>;
     wait(name: &str) -> Result<i64, RuntimeError>;
+    usage(name: &str) -> Result<Option<Usage>, RuntimeError>;
     tail(name: &str, count: usize) -> Result<Vec<Line>, RuntimeError>;
     logs(name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError>;
     exec(name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
@@ -154,6 +155,7 @@ deadly! { Storage:
     append_journal(bytes: Vec<u8>) -> std::io::Result<()>;
     replace_journal(bytes: Vec<u8>) -> std::io::Result<()>;
     read_events() -> std::io::Result<Vec<u8>>;
+    read_newest_events(bytes: u64) -> std::io::Result<Vec<u8>>;
     append_events(bytes: Vec<u8>) -> std::io::Result<()>;
     read_told() -> std::io::Result<Option<u64>>;
     write_told(number: u64) -> std::io::Result<()>;

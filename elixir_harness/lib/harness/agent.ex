@@ -38,6 +38,7 @@ defmodule Harness.Agent do
       "OTTURNAUT_DIST_TLS_CA" => nil,
       "OTTURNAUT_NET_TICKTIME" => nil,
       "MISSION_CONTROL_HOST" => nil,
+      "OTTURNAUT_METRICS_ADDR" => nil,
       "CONTAINER_SOCKET" => Harness.Engine.docker().socket,
       "CADDY_ADMIN_URL" => "http://127.0.0.1:#{if caddy, do: caddy.admin_port, else: Ports.free()}",
       "OTTURNAUT_HTTP_PORT" => "#{if caddy, do: caddy.http_port, else: Ports.free()}",
@@ -79,7 +80,7 @@ defmodule Harness.Agent do
 
         Node.ping(agent.node) == :pong
       end,
-      15_000
+      30_000
     )
 
     agent

@@ -113,7 +113,7 @@ defmodule Harness.Engine do
     :ok
   end
 
-  def answers?(engine), do: match?({:ok, 200, _}, Http.get(where(engine), "/_ping", timeout: 2_000))
+  def answers?(engine), do: match?({:ok, 200, _}, Http.get(where(engine), "/_ping", timeout: 20_000))
 
   defp where(engine), do: {:unix, engine.socket}
 end

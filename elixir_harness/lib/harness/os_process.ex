@@ -33,7 +33,7 @@ defmodule Harness.OsProcess do
     await_exit(process, deadline)
   end
 
-  def await_exit(process, deadline \\ 10_000) do
+  def await_exit(process, deadline \\ 30_000) do
     {:ended, status} =
       Harness.Wait.until(
         "the end of process #{process.os_pid}",

@@ -36,7 +36,7 @@ defmodule Harness.Peer do
     %{name: to_charlist(short), host: to_charlist(host), longnames: not Keyword.get(opts, :short, false)}
   end
 
-  def call(%__MODULE__{pid: pid}, module, function, args, timeout \\ 30_000) do
+  def call(%__MODULE__{pid: pid}, module, function, args, timeout \\ 100_000) do
     :peer.call(pid, module, function, args, timeout)
   end
 

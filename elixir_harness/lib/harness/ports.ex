@@ -1,9 +1,13 @@
 defmodule Harness.Ports do
   @moduledoc "Free TCP ports of the loopback."
 
-  @doc "A port that nobody listens on, below those that the system gives to outgoing connections: none can take it meanwhile."
+  @doc """
+  A port that nobody listens on, below those that the system gives to outgoing connections: none can take it meanwhile. One
+  after the other, so that none is given twice to those who listen on theirs only later.
+  """
   def free do
-    port = Enum.random(31_300..32_700)
+    start = :erlang.phash2(System.pid())
+    port = 31_300 + rem(start + System.unique_integer([:positive, :monotonic]), 1_400)
 
     case :gen_tcp.listen(port, ip: {127, 0, 0, 1}) do
       {:ok, socket} ->

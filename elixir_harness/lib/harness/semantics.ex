@@ -53,7 +53,7 @@ defmodule Harness.Semantics do
 
   @doc "The pid under which a server came back after its process `old` ended."
   def restarted!(node, name, old) do
-    new = Wait.until("#{inspect(name)} to come back", fn -> other_pid(node, name, old) end, 2_000)
+    new = Wait.until("#{inspect(name)} to come back", fn -> other_pid(node, name, old) end)
     assert new != old
     new
   end

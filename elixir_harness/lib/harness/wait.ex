@@ -4,7 +4,7 @@ defmodule Harness.Wait do
   @pause 20
 
   @doc "The first true value that `condition` gives; raises with `what` when the deadline (ms) is over."
-  def until(what, condition, deadline \\ 10_000) do
+  def until(what, condition, deadline \\ 30_000) do
     loop(what, condition, now() + deadline)
   end
 

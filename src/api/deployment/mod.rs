@@ -8,6 +8,8 @@ mod strategy;
 mod structure;
 mod undeploy;
 
+pub(super) use runs::run;
+
 use std::sync::Arc;
 
 use super::Api;

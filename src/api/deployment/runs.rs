@@ -34,7 +34,8 @@ pub(super) fn add_to(module: Module, api: &Arc<Api>) -> Module {
         })
 }
 
-fn run(run: &RunInfo) -> Term {
+/// A run as `list` shows it.
+pub(in crate::api) fn run(run: &RunInfo) -> Term {
     let status = match run.state {
         RunState::Queued => "queued",
         RunState::Running => "running",

@@ -214,6 +214,13 @@ impl Journal {
         self.lock().book.releases.get(app_id).cloned().unwrap_or_default()
     }
 
+    /// The ids of an application's releases, the one that runs last.
+    pub(in crate::deploy) fn release_ids(&self, app_id: &str) -> Vec<String> {
+        let inside = self.lock();
+        let releases = inside.book.releases.get(app_id);
+        releases.into_iter().flatten().map(|release| release.deployment.id.clone()).collect()
+    }
+
     /// All applications that have releases.
     pub(in crate::deploy) fn apps(&self) -> Vec<String> {
         self.lock().book.releases.keys().cloned().collect()

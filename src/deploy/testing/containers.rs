@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{App, DOCKER, Fault, Inside, Machine, Running};
 use crate::host::{
     Batch, BuildImage, Container, ContainerSpec, ContainerStatus, EngineEvents, ExecEnd, Image, Line, LogEntry,
-    LogQuery, LogReader, LogSource, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Stream,
+    LogQuery, LogReader, LogSource, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Stream, Usage,
 };
 
 impl Inside {
@@ -159,6 +159,10 @@ impl Runtime for Machine {
 
     async fn inspect(&self, name: &str) -> Result<Container, RuntimeError> {
         self.act(("inspect", name), |inside| inside.find(name).ok_or(GONE)).await.map_err(engine_error)
+    }
+
+    async fn usage(&self, _: &str) -> Result<Option<Usage>, RuntimeError> {
+        unreachable!("no deploy asks for it")
     }
 
     async fn start_again(&self, name: &str) -> Result<(), RuntimeError> {

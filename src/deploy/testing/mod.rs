@@ -142,7 +142,8 @@ impl Machine {
             processes: all.clone(),
             network: all.clone(),
             files: all.clone(),
-            storage: all,
+            storage: all.clone(),
+            machine: all,
         }
     }
 

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::{App, Fault, Inside, Machine};
 use crate::host::{
-    Batch, Command, CommandEnd, CommandResult, Connection, Document, Files, HttpAnswer, Network, Probe, ProbeAnswer,
-    Processes, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Storage,
+    Batch, Command, CommandEnd, CommandResult, Connection, Document, Files, HttpAnswer, MachineLook, Network, Probe,
+    ProbeAnswer, Processes, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Storage,
 };
 
 fn proxy_error(fault: Fault) -> ProxyError {
@@ -133,6 +133,10 @@ impl Storage for Machine {
         Ok(self.inside().events.clone())
     }
 
+    async fn read_newest_events(&self, _bytes: u64) -> io::Result<Vec<u8>> {
+        self.read_events().await
+    }
+
     async fn append_events(&self, bytes: Vec<u8>) -> io::Result<()> {
         self.inside().events.extend_from_slice(&bytes);
         Ok(())
@@ -207,5 +211,12 @@ impl Files for Machine {
 
     async fn remove_source_dir(&self, _path: &Path) -> io::Result<()> {
         unreachable!("no deploy removes a directory")
+    }
+}
+
+#[async_trait]
+impl crate::host::Machine for Machine {
+    async fn look(&self) -> io::Result<MachineLook> {
+        unreachable!("no deploy asks for it")
     }
 }

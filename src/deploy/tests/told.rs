@@ -40,7 +40,8 @@ async fn a_deploy_tells_its_steps_and_how_long_each_took() {
     else {
         panic!("{events:?}")
     };
-    assert_eq!((*port, left.len(), steps_ms.len()), (Some(10_000), 0, wanted.len()));
+    assert!(port.is_some_and(|port| (10_000..=10_009).contains(&port)), "{port:?}");
+    assert_eq!((left.len(), steps_ms.len()), (0, wanted.len()));
     assert!(*duration_ms >= steps_ms.values().sum());
 }
 

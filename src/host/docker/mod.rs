@@ -3,7 +3,7 @@
 //! ```text
 //! mod.rs     containers and images as the domain wants them
 //! api.rs     requests, answers, errors
-//! exec.rs    commands in containers;  logs.rs  their last output;  events.rs  their exits
+//! exec.rs    commands in containers;  logs.rs  their last output;  events.rs  their exits;  usage.rs  what they use
 //! reader.rs  their logs as they are asked for: answer.rs  a slow answer;  frames.rs, entries.rs  what is in it
 //! stream.rs  answers that come line by line: builds, loads, pulls
 //! context.rs a directory as a tar stream, for builds;  ignore.rs  what of it stays here
@@ -21,6 +21,7 @@ mod ignore;
 mod logs;
 mod reader;
 mod stream;
+mod usage;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,7 @@ use super::command::{Batch, Line};
 use super::log::{LogQuery, LogReader};
 use super::runtime::{
     BuildImage, Container, ContainerSpec, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind,
-    RuntimeTarget, Runtimes,
+    RuntimeTarget, Runtimes, Usage,
 };
 use crate::limits;
 
@@ -210,6 +211,10 @@ impl Runtime for Engine {
 
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError> {
         exec::run(&self.api, (name, command), limit).await.map_err(|e| not_found(e, name))
+    }
+
+    async fn usage(&self, name: &str) -> Result<Option<Usage>, RuntimeError> {
+        usage::ask(&self.api, name).await.map_err(|e| not_found(e, name))
     }
 
     async fn image(&self, name: &str) -> Result<Image, RuntimeError> {

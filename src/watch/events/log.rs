@@ -61,7 +61,7 @@ impl Events {
 
     /// Reads what is on disk, so that numbers go on. `boot` names this start of the machine.
     pub async fn open(&self, boot: &str) {
-        let bytes = match self.0.storage.read_events().await {
+        let bytes = match self.0.storage.read_newest_events(limits::EVENTS_READ_AT_START).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 tracing::warn!(%error, "the events of before cannot be read");
@@ -76,7 +76,9 @@ impl Events {
             What::OutpostUp { boot, .. } => Some(boot.as_str()),
             _ => None,
         });
-        let skipped = if boots.is_some_and(|before| before != boot) { limits::EVENT_NUMBERS_SKIPPED } else { 0 };
+        // Where it was too long ago to be known, it may have been another start.
+        let same = events.is_empty() || boots == Some(boot);
+        let skipped = if !same { limits::EVENT_NUMBERS_SKIPPED } else { 0 };
         let mut inside = self.lock();
         inside.last = events.last().map_or(0, |event| event.seq + skipped);
         let newest = events.len().saturating_sub(limits::EVENTS_IN_MEMORY);
