@@ -98,7 +98,8 @@ defmodule Bench.Logs do
 
   # Each line says when it was written.
   defp latency(agent, app) do
-    script = "while true; do echo x; /bin/busybox usleep 5000; done | /bin/busybox ts '%.s'"
+    # One `ts` a line: it says what it has when it ends.
+    script = "while true; do echo x | /bin/busybox ts '%.s'; /bin/busybox usleep 5000; done"
     deploy(agent, app, script)
     {:ok, pid} = :rpc.call(agent.node, Logs, :stream, [app, self(), [tail: 0]])
     times = for _ <- 1..@samples, do: late(pid)
