@@ -143,6 +143,15 @@ defmodule LogsTest do
       assert {_, :eof} = all(pid)
     end
 
+    test "the end of the agent is told", %{app: app} do
+      agent = own_agent!(caddy: own_caddy!())
+      assert {:ok, _} = deploy(agent.node, app, say(@tick))
+      assert {:ok, pid} = stream(agent.node, app)
+      up_to(pid, &text?(&1, "tick 3"))
+      assert 0 == Agent.stop(agent)
+      assert {_, {:error, :shutting_down}} = all(pid)
+    end
+
     test "exit signals, the subscriber's death and the loss of its node end it", %{node: node, app: app} do
       assert {:ok, _} = deploy(node, app, say(@tick))
       assert {:ok, pid} = stream(node, app)

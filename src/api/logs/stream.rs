@@ -17,6 +17,8 @@ enum End {
     Over,
     Stopped,
     Failed(LogError),
+    /// The agent ends.
+    ShuttingDown,
     /// Nobody is left to tell.
     Gone,
 }
@@ -48,6 +50,7 @@ async fn run(node: &Node, seat: &Seat, (mut log, form): (LogStream, Form), (this
     let end = tokio::select! {
         biased;
         () = stop.cancelled() => End::Stopped,
+        () = node.closing() => End::ShuttingDown,
         end = forward(node, &mut log, &messages) => end,
     };
     // The engine hears of it before anybody.
@@ -56,10 +59,11 @@ async fn run(node: &Node, seat: &Seat, (mut log, form): (LogStream, Form), (this
         End::Over => messages.done(atom("eof")),
         End::Stopped => messages.done(atom("stopped")),
         End::Failed(failed) => messages.done(error(reason(failed))),
+        End::ShuttingDown => messages.done(error(atom("shutting_down"))),
         End::Gone => return,
     };
     let told = node.send(&this, &subscriber, done);
-    if matches!(end, End::Stopped) {
+    if matches!(end, End::Stopped | End::ShuttingDown) {
         // Who reads slowly keeps nobody waiting.
         drop(timeout(limits::LOG_FAREWELL, told).await);
     } else {
