@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::exit;
-use crate::host::{
-    Container, ContainerStatus, HealthState, Host, HttpAnswer, Probe, ProbeAnswer, RuntimeKind, RuntimeTarget,
-};
+use crate::host::{Container, HealthState, Host, HttpAnswer, Probe, ProbeAnswer, RuntimeKind, RuntimeTarget};
 use crate::limits;
 
 /// HTTP statuses that count as healthy: codes and ranges; empty means any.
@@ -197,9 +195,14 @@ async fn look(host: &Host, runtime: &RuntimeTarget, name: &str) -> Result<Contai
     }
 }
 
+/// Whether a container runs.
+pub(super) fn runs(container: &Container) -> Verdict {
+    Verdict::of(container.runs(), exit::state(container))
+}
+
 async fn running(host: &Host, runtime: &RuntimeTarget, name: &str) -> Verdict {
     match look(host, runtime, name).await {
-        Ok(container) => Verdict::of(container.status == ContainerStatus::Running, exit::state(&container)),
+        Ok(container) => runs(&container),
         Err(verdict) => verdict,
     }
 }

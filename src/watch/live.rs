@@ -167,6 +167,7 @@ impl Live {
         match &event.action {
             EngineAction::Removed => {
                 self.lock().containers.remove(&event.id);
+                self.0.monitor.removed(&event.name);
                 return Ok(());
             }
             EngineAction::Exited(code) => self.0.monitor.exited(&event.name, *code),
@@ -180,7 +181,10 @@ impl Live {
     async fn look(&self, target: &RuntimeTarget, runtime: &dyn Runtime, id: &str) -> Result<(), RuntimeError> {
         match runtime.inspect(id).await {
             Ok(container) => self.seen(target, container),
-            Err(RuntimeError::NotFound { .. }) => drop(self.lock().containers.remove(id)),
+            Err(RuntimeError::NotFound { .. }) => {
+                let gone = self.lock().containers.remove(id);
+                gone.iter().for_each(|seen| self.0.monitor.removed(&seen.container.name));
+            }
             Err(error) => return Err(error),
         }
         Ok(())

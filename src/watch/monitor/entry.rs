@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::wellness::{Condition, Wellness};
 use crate::host::{Container, RuntimeTarget};
 use crate::limits;
-use crate::watch::health::{Check, Verdict};
+use crate::watch::health::{self, Check, Verdict};
 
 /// What to watch of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,8 @@ pub(super) struct Entry {
     /// Restarts by the agent, one after another, and when the next one may be.
     pub(super) restarts: u32,
     pub(super) restart_from: Instant,
+    /// Whether its container runs, while its engine tells of every change.
+    seen: Option<Verdict>,
     /// The agent stops and starts it: its exit is none.
     pub(super) restarting: bool,
 }
@@ -108,6 +110,7 @@ impl Entry {
             counted: 0,
             restarts: 0,
             restart_from: now,
+            seen: None,
             restarting: false,
         }
     }
@@ -119,6 +122,7 @@ impl Entry {
     /// Its container ended.
     pub(super) fn exited(&mut self, code: Option<i64>) {
         self.counted += 1;
+        self.unseen();
         if self.restarting {
             return;
         }
@@ -129,13 +133,31 @@ impl Entry {
         self.hurry();
     }
 
+    /// Its container changed: it is looked at as soon as possible.
+    pub(super) fn changed(&mut self) {
+        self.unseen();
+        self.hurry();
+    }
+
     /// It is looked at as soon as possible.
-    pub(super) fn hurry(&mut self) {
+    fn hurry(&mut self) {
         self.due = Instant::now();
     }
 
-    /// Restarts that the engine counts and did not tell.
+    /// What its container does is not known any more.
+    pub(super) fn unseen(&mut self) {
+        self.seen = None;
+    }
+
+    /// Whether its container runs, if that is all that is asked and its engine has told.
+    pub(super) fn answer(&self, check: &Check) -> Option<Verdict> {
+        let is_own = matches!(check, Check::Running { name, .. } if self.is_in(name));
+        self.seen.clone().filter(|_| is_own)
+    }
+
+    /// What its container does is known, and shows restarts that the engine counts and did not tell.
     pub(super) fn looked_at(&mut self, container: &Container) {
+        self.seen = Some(health::runs(container));
         let first = *self.first_count.get_or_insert(container.restart_count);
         let missed = (container.restart_count - first).saturating_sub(self.counted);
         for _ in 0..missed.clamp(0, i64::from(limits::CRASHES_TO_TELL)) {

@@ -21,7 +21,7 @@ impl Monitor {
         for code in exits {
             self.take_exit(&app_id, &watched, code).await;
         }
-        if let Some(verdict) = self.ask(&watched).await {
+        if let Some(verdict) = self.ask(&app_id, &watched).await {
             self.take(&app_id, &watched, verdict);
         }
         self.restart(&app_id, &watched).await;
@@ -34,13 +34,16 @@ impl Monitor {
     }
 
     /// Asks all; the first answer that is not good. Of an engine that is down nothing is known.
-    async fn ask(&self, watched: &Watched) -> Option<Verdict> {
+    async fn ask(&self, app_id: &str, watched: &Arc<Watched>) -> Option<Verdict> {
         let mut good = Vec::new();
         for check in &watched.checks {
             if check.engine().is_some_and(|kind| self.is_down(kind)) {
                 continue;
             }
-            let verdict = health::check(&self.0.host, check).await;
+            let verdict = match self.with(app_id, watched, |entry| entry.answer(check)).flatten() {
+                Some(known) => known,
+                None => health::check(&self.0.host, check).await,
+            };
             if !verdict.healthy {
                 // It may have gone down meanwhile.
                 return check.engine().is_none_or(|kind| !self.is_down(kind)).then_some(verdict);

@@ -90,14 +90,14 @@ impl Monitor {
 
     /// A container was started.
     pub(super) fn started(&self, container: &str) {
-        if let Some(app_id) = self.with_container(container, Entry::hurry) {
+        if let Some(app_id) = self.with_container(container, Entry::changed) {
             self.turn(&app_id, AppStatus::Stopped, AppStatus::Running);
         }
     }
 
     /// A container is to be looked at.
     pub(super) fn changed(&self, container: &str) {
-        self.with_container(container, Entry::hurry);
+        self.with_container(container, Entry::changed);
     }
 
     /// A container was looked at: what was not told of it may show.
@@ -114,9 +114,18 @@ impl Monitor {
     pub(super) fn engine(&self, kind: RuntimeKind, answers: bool) {
         let mut down = self.0.down.lock().unwrap_or_else(PoisonError::into_inner);
         down.retain(|known| *known != kind);
-        if !answers {
-            down.push(kind);
+        if answers {
+            return;
         }
+        down.push(kind);
+        drop(down);
+        let of_engine = |entry: &Entry| entry.watched.container.as_ref().is_some_and(|at| at.runtime.kind == kind);
+        self.lock().values_mut().filter(|entry| of_engine(entry)).for_each(Entry::unseen);
+    }
+
+    /// A container is gone.
+    pub(super) fn removed(&self, container: &str) {
+        self.with_container(container, Entry::changed);
     }
 
     fn is_down(&self, kind: RuntimeKind) -> bool {
