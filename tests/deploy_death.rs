@@ -265,7 +265,12 @@ impl Scene {
         let files = ["journal".to_owned(), "lock".to_owned()].into_iter().chain(documents);
         let (routes, others): (Vec<_>, Vec<_>) =
             files_of(&place.data_dir).into_iter().partition(|file| file.starts_with("routes/"));
+        let (logs, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|file| file.starts_with("logs/"));
         assert_eq!(others, files.collect::<Vec<_>>(), "{at}");
+        // Of the releases, of the deployment that failed last, and of one whose removal was torn.
+        let of_app = format!("logs/{app_id}/");
+        let fine = logs.iter().all(|log| log.starts_with(&of_app)) && logs.len() <= kept.len() + 2;
+        assert!(fine, "{at}: {logs:?}");
         let places: BTreeSet<&str> = routes.iter().filter_map(|file| file.split('/').nth(1)).collect();
         let route = runs.iter().map(|_| format!("{app_id}-route"));
         let there = places.into_iter().filter(|name| *name != ".probe").map(str::to_owned);

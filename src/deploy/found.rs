@@ -174,4 +174,5 @@ pub(super) async fn clear_documents(engine: &Inner) {
             tracing::warn!(app_id = document.folder, deployment_id = document.name, %error, "it could not be removed");
         }
     }
+    kept_logs::clear(&engine.settings, &needed).await;
 }

@@ -1,11 +1,13 @@
 //! Logs of containers that are taken away: those of releases that are kept and of the last deployment that failed stay
 //! readable.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::engine::EngineSettings;
 use super::journal::Journal;
 use super::releases;
 use crate::apps::Labels;
-use crate::host::{Container, RuntimeTarget};
+use crate::host::{Container, Document, RuntimeTarget};
 use crate::watch::{Went, keep_log};
 
 /// Before a container of an application goes. Whatever comes of it, the removal goes on, within a bounded time.
@@ -42,6 +44,18 @@ pub(super) async fn remove(settings: &EngineSettings, app_id: &str, deployment_i
     let log = releases::document(app_id, deployment_id);
     if let Err(error) = settings.host.storage.delete_log(&log).await {
         tracing::warn!(app_id, deployment_id, %error, "a log that nobody needs could not be removed");
+    }
+}
+
+/// After a start: those that a death left of releases that are gone. Of the others the newest of each application is of the
+/// deployment that failed last.
+pub(super) async fn clear(settings: &EngineSettings, releases: &BTreeSet<Document>) {
+    let logs = settings.host.storage.logs().await.unwrap_or_default();
+    let mut last: BTreeMap<&str, &Document> = BTreeMap::new();
+    for log in logs.iter().filter(|log| !releases.contains(log)) {
+        if let Some(older) = last.insert(&log.folder, log) {
+            remove(settings, &older.folder, &older.name).await;
+        }
     }
 }
 

@@ -53,10 +53,11 @@ impl EventFile {
             let from = all.len().saturating_sub(usize::try_from(wanted).unwrap_or(usize::MAX));
             return Ok(whole_lines(&all, from).to_vec());
         }
-        let from = self.length - wanted;
-        let mut end = vec![0; usize::try_from(wanted).unwrap_or(0)];
+        // With the byte before, which tells whether a line begins there.
+        let from = (self.length - wanted).saturating_sub(1);
+        let mut end = vec![0; usize::try_from(self.length - from).unwrap_or(0)];
         self.file.read_exact_at(&mut end, from)?;
-        Ok(whole_lines(&end, usize::from(from > 0)).to_vec())
+        Ok(whole_lines(&end, usize::from(self.length > wanted)).to_vec())
     }
 
     /// The last number that was noted; none where it is torn.

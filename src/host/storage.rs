@@ -55,7 +55,7 @@ pub trait Storage: Send + Sync {
     async fn get_log(&self, document: &Document) -> io::Result<Option<Vec<u8>>>;
     /// Removes a log, and its folder with the last one; one that is not there is fine.
     async fn delete_log(&self, document: &Document) -> io::Result<()>;
-    /// All logs that are kept.
+    /// All logs that are kept, in the order in which they were.
     async fn logs(&self) -> io::Result<Vec<Document>>;
 }
 
@@ -199,16 +199,20 @@ impl DataStorage {
         Ok(())
     }
 
+    /// The oldest first.
     fn list(&self, kind: Kind) -> io::Result<Vec<Document>> {
         let mut all = Vec::new();
         for folder in entries(&self.folders(kind))? {
-            for name in entries(&self.folders(kind).join(&folder))? {
-                if let Some(name) = name.strip_suffix(kind.suffix).filter(|name| !name.is_empty()) {
-                    all.push(Document { folder: folder.clone(), name: name.to_owned() });
+            let path = self.folders(kind).join(&folder);
+            for file in entries(&path)? {
+                if let Some(name) = file.strip_suffix(kind.suffix).filter(|name| !name.is_empty()) {
+                    let written = path.join(&file).metadata().and_then(|file| file.modified()).ok();
+                    all.push((written, Document { folder: folder.clone(), name: name.to_owned() }));
                 }
             }
         }
-        Ok(all)
+        all.sort();
+        Ok(all.into_iter().map(|(_, document)| document).collect())
     }
 
     async fn read(&self, kind: Kind, document: &Document) -> io::Result<Option<Vec<u8>>> {

@@ -183,7 +183,9 @@ impl Live {
             Ok(container) => self.seen(target, container),
             Err(RuntimeError::NotFound { .. }) => {
                 let gone = self.lock().containers.remove(id);
-                gone.iter().for_each(|seen| self.0.monitor.removed(&seen.container.name));
+                if let Some(seen) = gone {
+                    self.0.monitor.removed(&seen.container.name);
+                }
             }
             Err(error) => return Err(error),
         }
