@@ -7,7 +7,6 @@ mod engines;
 #[path = "support/ports.rs"]
 mod ports;
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -21,6 +20,7 @@ struct Trial {
     kind: RuntimeKind,
     image: String,
     host: Host,
+    _data: tempfile::TempDir,
 }
 
 impl Trial {
@@ -32,10 +32,11 @@ impl Trial {
             https_port: 2,
             disable_auto_https: true,
         };
-        let (container_socket, data_dir) = ("/var/run/docker.sock".into(), Path::new("/nowhere").to_owned());
+        let data = tempfile::tempdir().unwrap();
+        let (container_socket, data_dir) = ("/var/run/docker.sock".into(), data.path().to_owned());
         let settings = HostSettings { container_socket, data_dir, caddy_routes_dir: None, proxy, open_files: None };
         let _installed = engine(kind);
-        Self { kind, image, host: Host::real(settings).unwrap() }
+        Self { kind, image, host: Host::real(settings).unwrap(), _data: data }
     }
 
     fn target(&self) -> RuntimeTarget {

@@ -115,7 +115,7 @@ mod tests {
         events.append(b"one\ntwo\nthree\n").unwrap();
         assert_eq!(events.read_end(6).unwrap(), b"three\n");
         assert_eq!(events.read_end(9).unwrap(), b"three\n");
-        assert_eq!(events.read_end(11).unwrap(), b"three\n");
+        assert_eq!(events.read_end(10).unwrap(), b"two\nthree\n");
         assert_eq!(events.read_end(100).unwrap(), b"one\ntwo\nthree\n");
         fs::rename(dir.path().join("events"), dir.path().join("events.old")).unwrap();
         let mut events = EventFile::open(dir.path()).unwrap();

@@ -112,7 +112,6 @@ mod tests {
     use std::path::Path;
 
     use proptest::prelude::*;
-    use tokio_util::task::TaskTracker;
 
     use super::*;
     use crate::host::storage::DataStorage;
@@ -131,29 +130,25 @@ mod tests {
     #[tokio::test]
     async fn runs_are_counted_as_their_events_come() {
         let events = Events::new(Arc::new(DataStorage::new(Path::new("/nowhere\0"))));
-        let (stop, tally, tasks) = (CancellationToken::new(), Tally::default(), TaskTracker::new());
-        let (writing, stopped) = (events.clone(), stop.clone());
-        tasks.spawn(async move { writing.run(stopped).await });
-        let (counting, read, stopped) = (tally.clone(), events.clone(), stop.clone());
-        tasks.spawn(async move { counting.follow(read, stopped).await });
-        events.publish(About::app("shop", None), completed(20));
-        events.publish(About::app("shop", None), completed(70_000));
-        let restored = ["a", "b"].map(str::to_owned).into();
-        events.publish(About::outpost(), What::RouteRestored { routes: restored });
-        let all = async {
+        let (stop, tally) = (CancellationToken::new(), Tally::default());
+        let happen = async {
+            events.publish(About::app("shop", None), completed(20));
+            events.publish(About::app("shop", None), completed(70_000));
+            let restored = ["a", "b"].map(str::to_owned).into();
+            events.publish(About::outpost(), What::RouteRestored { routes: restored });
             while tally.counts().routes_restored < 2 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
+            stop.cancel();
         };
+        // Who counts is there before anything happens.
+        let all = async { tokio::join!(events.run(stop.clone()), tally.follow(events.clone(), stop.clone()), happen) };
         tokio::time::timeout(Duration::from_secs(20), all).await.unwrap();
         let counts = tally.counts();
         let runs = counts.runs[&("deploy".to_owned(), true)];
         assert_eq!((runs.count(), runs.classes[1], runs.classes[11]), (2, 1, 1));
         assert!((runs.sum - 70.02).abs() < 1e-9);
         assert_eq!(counts.steps[&("deploy".to_owned(), "health_check".to_owned())].count(), 2);
-        stop.cancel();
-        tasks.close();
-        tasks.wait().await;
     }
 
     proptest! {
