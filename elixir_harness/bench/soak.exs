@@ -5,7 +5,7 @@ Code.require_file("report.ex", __DIR__)
 defmodule Soak do
   @moduledoc "Work that goes on until it is told to stop, each kind in a process of its own, and a look at the agent meanwhile."
   import Bench.Report
-  alias Harness.{Agent, Caddy, Engine, OsProcess}
+  alias Harness.{Agent, Engine, OsProcess}
   alias Otturnaut.{AppState, Events, Logs}
 
   @chatty 4
