@@ -321,15 +321,8 @@ pub const LATE_STOP: Duration = Duration::from_secs(10);
 /// Bytes of a container's log that are read from the engine at a time: a log stream holds two of them at most.
 pub const LOG_READ_BYTES: usize = 16 * 1024;
 
-/// Lines of a log that follow one another closely are taken together: so much later they may be. A socket holds what an engine
-/// says in a millisecond; it must not wait for this agent.
-pub const LOG_REST: Duration = Duration::from_micros(200);
-
-/// Lines that follow one another within this do so closely.
-pub const LOG_CLOSE: Duration = Duration::from_millis(1);
-
-/// Stack of the thread that wakes who rests: it does nothing else.
-pub const REST_STACK_BYTES: usize = 64 * 1024;
+/// Lines of a log that follow one another within this are taken together: so much later they may be.
+pub const LOG_REST: Duration = Duration::from_millis(1);
 
 /// A line that is longer goes out in pieces (api: 64 KiB): a stream holds one of each of two streams at most.
 pub const LOG_LINE_BYTES: usize = 64 * 1024;

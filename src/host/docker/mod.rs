@@ -4,7 +4,7 @@
 //! mod.rs     containers and images as the domain wants them
 //! api.rs     requests, answers, errors
 //! exec.rs    commands in containers;  logs.rs  their last output;  events.rs  their exits;  usage.rs  what they use
-//! reader.rs  their logs as they are asked for: answer.rs  a slow answer;  frames.rs, entries.rs  what is in it;  rest.rs
+//! reader.rs  their logs as they are asked for: answer.rs  a slow answer;  frames.rs, entries.rs  what is in it
 //! stream.rs  answers that come line by line: builds, loads, pulls
 //! context.rs a directory as a tar stream, for builds;  ignore.rs  what of it stays here
 //! ```
@@ -20,7 +20,6 @@ mod frames;
 mod ignore;
 mod logs;
 mod reader;
-mod rest;
 mod stream;
 mod usage;
 

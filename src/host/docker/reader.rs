@@ -7,12 +7,12 @@ use std::task::Poll;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::Answer;
 use super::api::{self, Api};
 use super::entries::Entries;
-use super::{not_found, rest};
+use super::not_found;
 use crate::host::log::{LogEntry, LogQuery, LogReader, LogSource};
 use crate::host::runtime::{RuntimeError, RuntimeKind};
 use crate::limits;
@@ -147,8 +147,8 @@ impl EngineLog {
     /// An engine sends line by line, and each would wake all that are on its way: of those that follow one another closely many
     /// are taken at once.
     async fn rest(&mut self) {
-        if self.read_at.is_some_and(|at| at.elapsed() < limits::LOG_CLOSE) {
-            rest::rest().await;
+        if self.read_at.is_some_and(|at| at.elapsed() < limits::LOG_REST) {
+            sleep(limits::LOG_REST).await;
         }
     }
 
