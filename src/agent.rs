@@ -30,11 +30,13 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     look_around(&config);
     let parts = Parts::new(&config, &host);
     let Parts { state, ports, events, monitor, live, figures, engine } = parts;
+    say_up(&events);
+    // Early, so that a Caddy that is not there has been waited for when the node is.
+    tasks.spawn(watch::keep_routes(host.clone(), events.clone(), shutdown.requested.clone()));
     let metrics = Metrics::open(&config).await?;
     // The name first: whoever has it owns what carries it.
     let registered = Node::register(node_settings(&config, &shutdown)).await?;
     let written = begin_events(&events, &tasks).await;
-    tasks.spawn(watch::keep_routes(host.clone(), events.clone(), shutdown.requested.clone()));
     recover(&engine, &tasks).await;
     watch_all((&live, &monitor, &figures), &tasks, &shutdown);
     let storage = host.storage.clone();
@@ -125,12 +127,15 @@ async fn recover(engine: &Engine, tasks: &TaskTracker) {
     }
 }
 
-/// Goes on with the numbers of the events, and says that this agent is here. They are written until the token is cancelled.
-async fn begin_events(events: &Events, tasks: &TaskTracker) -> CancellationToken {
-    let boot = host::boot_id();
-    events.open(&boot).await;
-    let version = env!("CARGO_PKG_VERSION").to_owned();
+/// Says that this agent is here, before anything else is said.
+fn say_up(events: &Events) {
+    let (version, boot) = (env!("CARGO_PKG_VERSION").to_owned(), host::boot_id());
     events.publish(About::outpost(), What::OutpostUp { version, mission_control: None, boot });
+}
+
+/// Goes on with the numbers of the events. They are written until the token is cancelled.
+async fn begin_events(events: &Events, tasks: &TaskTracker) -> CancellationToken {
+    events.open(&host::boot_id()).await;
     let end = CancellationToken::new();
     let (events, written) = (events.clone(), end.clone());
     tasks.spawn(async move { events.run(written).await });
