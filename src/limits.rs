@@ -252,6 +252,12 @@ pub const KEPT_RELEASES: usize = 5;
 /// Most that a deployment may ask for: each keeps an image.
 pub const MOST_KEPT_RELEASES: usize = 100;
 
+/// Restarts after a failure that `restart: :on_failure` gives a container.
+pub const RESTARTS: u32 = 10;
+
+/// Least memory that engines let a container have.
+pub const LEAST_MEMORY: u64 = 6 << 20;
+
 /// Time for connections to a replaced version to end by themselves (api: 30 s).
 pub const DRAIN: Duration = Duration::from_secs(30);
 

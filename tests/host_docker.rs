@@ -12,7 +12,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use engines::{KINDS, ask, at, build, context, engine, remove_image, run, shell, spec, task, unique};
-use otturnaut::host::{BuildImage, ContainerSpec, ContainerStatus, HealthState, RuntimeError, RuntimeKind, Stream};
+use otturnaut::host::{
+    BuildImage, ContainerSpec, ContainerStatus, HealthState, Recipe, RuntimeError, RuntimeKind, Stream,
+};
 use ports::free_port;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -82,7 +84,7 @@ async fn a_build_tells_its_output_and_why_it_failed() {
         let dir = context("FROM scratch\nCOPY missing /x\n");
         let build = BuildImage {
             context: dir.path().to_owned(),
-            dockerfile: "Dockerfile".to_owned(),
+            recipe: Recipe::Dockerfile { path: "Dockerfile".to_owned() },
             tag: tag.clone(),
             build_args: BTreeMap::new(),
         };

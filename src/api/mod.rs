@@ -3,6 +3,7 @@
 
 mod app_state;
 mod args;
+mod attributes;
 mod build;
 mod caddy;
 mod command;

@@ -1,6 +1,5 @@
 //! `Otturnaut.Runtime.Docker` and `Otturnaut.Runtime.Podman`: the engines, the same functions for both.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,11 +7,12 @@ use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 use super::args::{arg, ok_or, ok_value_or, opts};
+use super::attributes::{self, Attributes};
 use super::command::forward;
 use super::{Api, errors};
 use crate::apps::Labels;
 use crate::host::{
-    BuildImage, Container, ContainerSpec, ContainerStatus, Publish, Restart, Runtime, RuntimeError, RuntimeKind,
+    BuildImage, Container, ContainerSpec, ContainerStatus, Publish, Recipe, Runtime, RuntimeError, RuntimeKind,
     RuntimeTarget,
 };
 use crate::limits;
@@ -93,6 +93,7 @@ fn start_request(
 ) -> Result<(Arc<dyn Runtime>, ContainerSpec), ReadError> {
     let fields = request.fields()?;
     let env = fields.read("env", |env| env.variables())?.unwrap_or_default();
+    let Attributes { command, volumes, networks, labels, restart, resources } = attributes::read(&fields)?;
     let spec = ContainerSpec {
         name: fields.required("name")?.name()?.to_owned(),
         image: fields.required("image")?.name()?.to_owned(),
@@ -100,11 +101,14 @@ fn start_request(
             container_port: fields.required("container_port")?.port()?,
             port: fields.required("port")?.port()?,
         }),
-        command: Vec::new(),
-        volumes: Vec::new(),
-        restart: Restart::UnlessStopped,
+        command,
+        volumes,
+        networks,
+        labels,
+        restart,
+        resources,
+        stop_timeout: fields.read("stop_timeout", |time| time.milliseconds())?,
         env: env.into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),
-        labels: BTreeMap::new(),
     };
     Ok((runtime(api, kind, &fields)?, spec))
 }
@@ -171,7 +175,7 @@ async fn build_image(runtime: Arc<dyn Runtime>, context: Context, args: Vec<Term
     let dockerfile = opts.read("dockerfile", |file| Ok(file.name()?.to_owned()))?;
     let build = BuildImage {
         context: arg(&args, 0, "dir").path()?,
-        dockerfile: dockerfile.unwrap_or_else(|| "Dockerfile".to_owned()),
+        recipe: Recipe::Dockerfile { path: dockerfile.unwrap_or_else(|| "Dockerfile".to_owned()) },
         tag: arg(&args, 1, "tag").name()?.to_owned(),
         build_args: opts.read("build_args", |args| args.variables())?.unwrap_or_default(),
     };

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 /// On every container of the agent, with the value `true`.
 pub const MANAGED: &str = "otturnaut.managed";
 
+/// What the names of the agent's labels begin with.
+pub const LABELS: &str = "otturnaut.";
+
 const APP_ID: &str = "otturnaut.app_id";
 const DEPLOYMENT_ID: &str = "otturnaut.deployment_id";
 const DOMAINS: &str = "otturnaut.domains";

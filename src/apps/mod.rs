@@ -5,7 +5,7 @@ mod name;
 mod ports;
 mod state;
 
-pub use labels::{Labels, MANAGED};
+pub use labels::{LABELS, Labels, MANAGED};
 pub use name::{InvalidName, check_app_id, check_deployment_id};
 pub use ports::{Exhausted, PortManager};
 pub use state::{AppEntry, AppState, AppStatus, Shown, StateFull, UnknownApp, UpdateError};

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::source_dir::SourceDir;
 use super::{Git, GitError, GitOptions};
 use crate::apps::{InvalidName, check_app_id};
-use crate::host::{Batch, BuildImage, Host, RuntimeError, RuntimeTarget};
+use crate::host::{Batch, BuildImage, Host, Recipe, RuntimeError, RuntimeTarget};
 use crate::limits;
 use crate::secret::Secret;
 
@@ -169,7 +169,7 @@ impl Build {
         tell(progress.as_ref(), BuildStep::Building, &format!("Building image {tag}...")).await;
         let image = BuildImage {
             context: dir.path().to_owned(),
-            dockerfile: source.dockerfile.clone(),
+            recipe: Recipe::Dockerfile { path: source.dockerfile.clone() },
             tag: tag.clone(),
             build_args: source.build_args.clone(),
         };

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::apps::{InvalidName, check_app_id, check_deployment_id};
-use crate::host::RuntimeTarget;
+use super::attributes::{self, InvalidDeployment};
+use crate::host::{Resources, Restart, RuntimeTarget};
 use crate::limits;
 use crate::secret::Secret;
 
@@ -61,6 +61,21 @@ pub struct Deployment {
     pub strategy: Strategy,
     /// `name:/path` or `/host:/path`, each with `:ro` at its end where wanted.
     pub volumes: Vec<String>,
+    /// Networks of the engine that it joins in place of the default one.
+    #[serde(default)]
+    pub networks: Vec<String>,
+    /// Labels of its container beside the agent's own.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// What to run in place of the image's own command; empty: that.
+    #[serde(skip)]
+    pub command: Vec<String>,
+    /// What the engine does when it ends.
+    #[serde(default)]
+    pub restart: Restart,
+    /// What it may use.
+    #[serde(default)]
+    pub resources: Resources,
     /// A command that runs once in the new image before the new version starts; empty: none.
     #[serde(skip)]
     pub release_command: Vec<String>,
@@ -101,6 +116,11 @@ impl Deployment {
             runtime,
             strategy: Strategy::BlueGreen,
             volumes: Vec::new(),
+            networks: Vec::new(),
+            labels: BTreeMap::new(),
+            command: Vec::new(),
+            restart: Restart::default(),
+            resources: Resources::default(),
             release_command: Vec::new(),
             keep_releases: limits::KEPT_RELEASES,
             drain_timeout: limits::DRAIN,
@@ -116,13 +136,12 @@ impl Deployment {
         }
     }
 
-    /// Checks the names that end up in those of containers and routes.
+    /// Checks everything in it that can be checked without touching anything.
     ///
     /// # Errors
-    /// An engine or Caddy would not take one.
-    pub fn validate(&self) -> Result<(), InvalidName> {
-        check_app_id(&self.app_id)?;
-        check_deployment_id(&self.id)
+    /// See [`InvalidDeployment`].
+    pub fn validate(&self) -> Result<(), InvalidDeployment> {
+        attributes::check(self)
     }
 }
 
@@ -146,6 +165,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::apps::check_deployment_id;
 
     #[test]
     fn ids_are_eight_characters_and_do_not_repeat() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Deployment;
 use super::journal::Journal;
 use super::releases;
-use crate::host::Host;
+use crate::host::{Host, Resources};
 
 /// Each difference in a few words, without values of the environment. Empty for a first version.
 pub(super) async fn differences((host, journal): (&Host, &Journal), new: &Deployment) -> Vec<String> {
@@ -23,11 +23,26 @@ pub(super) async fn differences((host, journal): (&Host, &Journal), new: &Deploy
     differs("container port", old.container_port.to_string(), new.container_port.to_string());
     differs("domains", old.domains.join(", "), new.domains.join(", "));
     differs("volumes", old.volumes.join(", "), new.volumes.join(", "));
+    differs("networks", old.networks.join(", "), new.networks.join(", "));
+    differs("restart", format!("{:?}", old.restart), format!("{:?}", new.restart));
+    differs("resources", resources(&old), resources(new));
     differs("runtime", old.runtime.kind.to_string(), new.runtime.kind.to_string());
+    // Of what may hold a secret only that it differs.
+    if environment_known && old.command != new.command {
+        found.push("command: another one".to_owned());
+    }
     if environment_known {
         found.extend(environment(&old, new));
     }
     found
+}
+
+fn resources(deployment: &Deployment) -> String {
+    let Resources { memory, cpu_millis, pids } = deployment.resources;
+    let known = [("memory", memory), ("thousandths of a processor", cpu_millis), ("processes", pids)];
+    let told = known.into_iter().filter_map(|(what, bound)| Some(format!("{} {what}", bound?)));
+    let told: Vec<_> = told.collect();
+    if told.is_empty() { "no bounds".to_owned() } else { told.join(", ") }
 }
 
 fn environment(old: &Deployment, new: &Deployment) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::attributes::InvalidDeployment;
 use super::journal::JournalError;
 use super::saga::Panicked;
 use crate::apps::{Exhausted, InvalidName, StateFull};
@@ -12,9 +13,9 @@ use crate::watch::NotReady;
 /// Why a deploy failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployError {
-    /// A name in it is not valid: the caller's mistake, nothing was done.
+    /// The caller's mistake, nothing was done.
     #[error("the deployment is not valid")]
-    Invalid(#[source] InvalidName),
+    Invalid(#[source] InvalidDeployment),
     /// No port is free.
     #[error("no port could be allocated")]
     PortAllocation(#[source] Exhausted),

@@ -1,7 +1,8 @@
 //! Deployments: putting a version of an application in place, and taking it away.
 //!
 //! ```text
-//! engine --> queue, runs                     whose turn it is, one run an application; who runs, how far, cancel
+//! engine --> attributes                  whether it can be meant
+//!        --> queue, runs                     whose turn it is, one run an application; who runs, how far, cancel
 //!        --> execution                       a run from its turn to its end
 //!              --> saga, steps/              up to the switch: each step recorded before it acts, with undo
 //!              --> forward --> retire, drain after the switch: the old version goes
@@ -18,6 +19,7 @@
 //! A run is a task of its own on the engine's tracker. Its caller's future only waits for it, and cancels it when dropped.
 
 mod aftermath;
+mod attributes;
 mod cancel;
 mod deployment;
 mod difference;
@@ -46,6 +48,7 @@ mod story;
 mod stuck;
 mod undeploy;
 
+pub use attributes::InvalidDeployment;
 pub use deployment::{Deployment, Status, Strategy, container_name, generate_id, route_id};
 pub use engine::{DeployFailure, DeployProgress, Deployed, Engine, EngineSettings, ExecuteOptions, UndeployRequest};
 pub use error::{DeployError, UndeployError};

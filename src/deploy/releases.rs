@@ -56,6 +56,8 @@ pub(super) struct Manifest {
     deployment: Deployment,
     env: BTreeMap<String, String>,
     release_command: Vec<String>,
+    #[serde(default)]
+    command: Vec<String>,
     health: HealthPolicy,
 }
 
@@ -67,6 +69,7 @@ impl Manifest {
             deployment: deployment.clone(),
             env: deployment.env.iter().map(reveal).collect(),
             release_command: deployment.release_command.clone(),
+            command: deployment.command.clone(),
             health: health.clone(),
         };
         // Strings, numbers and maps with string keys: all of it is JSON.
@@ -75,9 +78,10 @@ impl Manifest {
 
     /// What a document says.
     fn read(document: &[u8]) -> Option<(Deployment, HealthPolicy)> {
-        let Self { mut deployment, env, release_command, health } = serde_json::from_slice(document).ok()?;
+        let Self { mut deployment, env, release_command, command, health } = serde_json::from_slice(document).ok()?;
         deployment.env = env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         deployment.release_command = release_command;
+        deployment.command = command;
         Some((deployment, health))
     }
 }

@@ -12,7 +12,7 @@ use super::runs::RunState;
 use super::saga::Shared;
 use super::{DeployError, Deployment, HealthPolicy};
 use crate::apps::{AppEntry, AppStatus, Labels};
-use crate::host::{Host, Route, RuntimeTarget};
+use crate::host::{ContainerSpec, Host, Route, RuntimeTarget};
 
 /// One deploy under way.
 pub(super) struct Run {
@@ -133,6 +133,23 @@ impl Run {
             container_port: deployment.container_port,
             run: Some(self.notes.mark.clone()),
             task,
+        }
+    }
+
+    /// What all containers that it starts have in common.
+    pub(super) fn spec(&self, task: bool) -> ContainerSpec {
+        let deployment = &self.deployment;
+        let mut labels = deployment.labels.clone();
+        labels.extend(self.labels(task).write());
+        ContainerSpec {
+            image: self.image.clone().unwrap_or_else(|| deployment.image.clone()),
+            env: deployment.env.clone(),
+            labels,
+            volumes: deployment.volumes.clone(),
+            networks: deployment.networks.clone(),
+            resources: deployment.resources,
+            stop_timeout: Some(deployment.stop_timeout),
+            ..ContainerSpec::default()
         }
     }
 

@@ -18,6 +18,7 @@ mod real;
 mod records;
 mod runtime;
 mod sockets;
+mod spec;
 mod world;
 
 pub mod caddy;
@@ -36,9 +37,10 @@ pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 pub use real::{HostSettings, install_crypto};
 pub use records::{read_records, write_record};
 pub use runtime::{
-    BuildImage, Container, ContainerSpec, ContainerStatus, EngineAction, EngineEvent, EngineEvents, ExecEnd,
-    HealthState, Image, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
+    Container, ContainerStatus, EngineAction, EngineEvent, EngineEvents, ExecEnd, HealthState, Image, Runtime,
+    RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
+pub use spec::{BuildImage, ContainerSpec, Publish, Recipe, Resources, Restart};
 pub use storage::{Document, Storage};
 pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer, boot_id};
 

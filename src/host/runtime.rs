@@ -12,8 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::{Batch, Line, LogQuery, LogReader};
-use crate::secret::Secret;
+use super::{Batch, BuildImage, ContainerSpec, Line, LogQuery, LogReader};
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -167,58 +166,6 @@ pub struct Usage {
     pub sent: u64,
     /// Its processes and threads.
     pub processes: u64,
-}
-
-/// A container to start.
-#[derive(Debug, Clone)]
-pub struct ContainerSpec {
-    /// Its name.
-    pub name: String,
-    /// Its image.
-    pub image: String,
-    /// Its port; none for a command that runs once.
-    pub publish: Option<Publish>,
-    /// Its environment.
-    pub env: BTreeMap<String, Secret<String>>,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// What to run in place of the image's own command; empty: that.
-    pub command: Vec<String>,
-    /// `name:/path` or `/host:/path`, each with `:ro` at its end where wanted.
-    pub volumes: Vec<String>,
-    /// What the engine does when it ends.
-    pub restart: Restart,
-}
-
-/// A port of a container that can be reached from this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Publish {
-    /// The port that the application listens on inside.
-    pub container_port: u16,
-    /// The port of 127.0.0.1 that leads there.
-    pub port: u16,
-}
-
-/// What an engine does with a container that ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restart {
-    /// Starts it again, unless it was stopped.
-    UnlessStopped,
-    /// Nothing.
-    No,
-}
-
-/// An image to build.
-#[derive(Debug, Clone)]
-pub struct BuildImage {
-    /// The build context.
-    pub context: PathBuf,
-    /// Path of the Dockerfile within the context.
-    pub dockerfile: String,
-    /// Tag of the result.
-    pub tag: String,
-    /// Build arguments.
-    pub build_args: BTreeMap<String, String>,
 }
 
 /// Why an engine did not do what was asked. `Display` never holds a secret.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use otturnaut::host::docker::Engines;
 use otturnaut::host::{
-    BuildImage, ContainerSpec, Publish, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    BuildImage, ContainerSpec, Publish, Recipe, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
     install_crypto,
 };
 
@@ -40,7 +40,7 @@ pub async fn build(engine: &dyn Runtime, tag: &str, dockerfile: &str) -> Result<
     let dir = context(dockerfile);
     let build = BuildImage {
         context: dir.path().to_owned(),
-        dockerfile: "Dockerfile".to_owned(),
+        recipe: Recipe::Dockerfile { path: "Dockerfile".to_owned() },
         tag: tag.to_owned(),
         build_args: BTreeMap::from([("WORD".to_owned(), "given".to_owned())]),
     };
@@ -52,11 +52,8 @@ pub fn spec(name: &str, image: &str, port: u16) -> ContainerSpec {
         name: name.to_owned(),
         image: image.to_owned(),
         publish: Some(Publish { container_port: 8080, port }),
-        command: vec![],
-        volumes: vec![],
-        restart: Restart::UnlessStopped,
-        env: BTreeMap::new(),
         labels: BTreeMap::from([("otturnaut.test".to_owned(), name.to_owned())]),
+        ..ContainerSpec::default()
     }
 }
 

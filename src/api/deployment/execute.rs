@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::structure::changed;
 use super::{Asked, exit, progress};
 use crate::api::args::ok;
+use crate::api::attributes::{self, Attributes};
 use crate::api::health_check::Kind;
 use crate::api::{Api, errors, health_check, runtime};
 use crate::deploy::{
@@ -44,8 +45,14 @@ pub(super) fn read(came: &Reader<'_>) -> Result<Deployment, ReadError> {
     let grace = |key, default| Ok(fields.read(key, |time| grace(&time))?.unwrap_or(default));
     let most_kept = i64::try_from(limits::MOST_KEPT_RELEASES).unwrap_or(i64::MAX);
     let kept = fields.read("keep_releases", |count| count.integer(1..=most_kept))?;
+    let Attributes { command, volumes, networks, labels, restart, resources } = attributes::read(&fields)?;
     Ok(Deployment {
-        volumes: fields.read("volumes", |volumes| volumes.texts())?.unwrap_or_default(),
+        command,
+        volumes,
+        networks,
+        labels,
+        restart,
+        resources,
         release_command: fields.read("release_command", |value| health_check::command(&value))?.unwrap_or_default(),
         keep_releases: kept.and_then(|count| usize::try_from(count).ok()).unwrap_or(limits::KEPT_RELEASES),
         drain_timeout: grace("drain_timeout", limits::DRAIN)?,

@@ -31,8 +31,19 @@ const EMPTY: [&str; 11] = [
 ];
 
 /// Keys that are there only if they are given: a struct of Mission Control's own need not know them.
-const OPTIONAL: [&str; 6] =
-    ["volumes", "release_command", "keep_releases", "drain_timeout", "stop_timeout", "health_check"];
+const OPTIONAL: [&str; 11] = [
+    "command",
+    "volumes",
+    "networks",
+    "labels",
+    "restart",
+    "resources",
+    "release_command",
+    "keep_releases",
+    "drain_timeout",
+    "stop_timeout",
+    "health_check",
+];
 
 /// The functions that only build and change the struct.
 pub(super) fn add_to(module: Module) -> Module {

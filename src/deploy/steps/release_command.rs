@@ -80,15 +80,6 @@ async fn once(run: &mut Run) -> Result<Result<(), DeployError>, DeployError> {
 }
 
 fn spec(run: &Run, name: String) -> ContainerSpec {
-    let deployment = &run.deployment;
-    ContainerSpec {
-        name,
-        image: run.image.clone().unwrap_or_else(|| deployment.image.clone()),
-        publish: None,
-        env: deployment.env.clone(),
-        labels: run.labels(true).write(),
-        command: deployment.release_command.clone(),
-        volumes: deployment.volumes.clone(),
-        restart: Restart::No,
-    }
+    let command = run.deployment.release_command.clone();
+    ContainerSpec { name, command, restart: Restart::No, ..run.spec(true) }
 }

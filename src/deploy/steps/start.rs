@@ -9,7 +9,7 @@ use crate::deploy::progress::DeployStep;
 use crate::deploy::releases::{self, Manifest};
 use crate::deploy::run::{NewContainer, Run};
 use crate::deploy::saga::Step;
-use crate::host::{ContainerSpec, Publish, Restart, RuntimeError};
+use crate::host::{ContainerSpec, Publish, RuntimeError};
 use crate::limits;
 
 /// The new container runs, and what it was started with is kept.
@@ -159,13 +159,10 @@ fn spec(run: &Run) -> ContainerSpec {
     let deployment = &run.deployment;
     ContainerSpec {
         name: run.container(),
-        image: run.image.clone().unwrap_or_else(|| deployment.image.clone()),
         publish: Some(Publish { container_port: deployment.container_port, port: run.port() }),
-        env: deployment.env.clone(),
-        labels: run.labels(false).write(),
-        command: Vec::new(),
-        volumes: deployment.volumes.clone(),
-        restart: Restart::UnlessStopped,
+        command: deployment.command.clone(),
+        restart: deployment.restart,
+        ..run.spec(false)
     }
 }
 

@@ -5,21 +5,26 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::host::runtime::{Container, ContainerSpec, ContainerStatus, HealthState, Image, Restart, RuntimeKind};
+use crate::host::runtime::{Container, ContainerStatus, HealthState, Image, RuntimeKind};
+use crate::host::spec::{ContainerSpec, Resources, Restart};
+use crate::limits;
 
 /// What an engine is asked to create.
 pub(super) fn create_body(spec: &ContainerSpec) -> Value {
     let env: Vec<String> = spec.env.iter().map(|(name, value)| format!("{name}={}", value.expose())).collect();
-    let restart = match spec.restart {
-        Restart::UnlessStopped => "unless-stopped",
-        Restart::No => "no",
-    };
     let mut body = json!({
         "Image": spec.image,
         "Env": env,
         "Labels": spec.labels,
-        "HostConfig": { "RestartPolicy": { "Name": restart }, "Binds": spec.volumes },
+        "HostConfig": { "RestartPolicy": restart_policy(spec.restart), "Binds": spec.volumes },
     });
+    bound(&mut body, spec.resources);
+    if let Some(network) = spec.networks.first() {
+        set(&mut body, "/HostConfig", "NetworkMode", json!(network));
+    }
+    if let Some(time) = spec.stop_timeout {
+        set(&mut body, "", "StopTimeout", json!(time.as_millis().div_ceil(1000)));
+    }
     if let Some(publish) = spec.publish {
         let inside = format!("{}/tcp", publish.container_port);
         // On loopback alone: nobody reaches the application past the proxy.
@@ -31,6 +36,29 @@ pub(super) fn create_body(spec: &ContainerSpec) -> Value {
         set(&mut body, "", "Cmd", json!(spec.command));
     }
     body
+}
+
+fn restart_policy(restart: Restart) -> Value {
+    match restart {
+        Restart::UnlessStopped => json!({ "Name": "unless-stopped" }),
+        Restart::Always => json!({ "Name": "always" }),
+        Restart::OnFailure => json!({ "Name": "on-failure", "MaximumRetryCount": limits::RESTARTS }),
+        Restart::No => json!({ "Name": "no" }),
+    }
+}
+
+fn bound(body: &mut Value, resources: Resources) {
+    if let Some(memory) = resources.memory {
+        set(body, "/HostConfig", "Memory", json!(memory));
+        // As much with swap as without: what is over the bound ends, and is not slow for ever.
+        set(body, "/HostConfig", "MemorySwap", json!(memory));
+    }
+    if let Some(millis) = resources.cpu_millis {
+        set(body, "/HostConfig", "NanoCpus", json!(millis * 1_000_000));
+    }
+    if let Some(pids) = resources.pids {
+        set(body, "/HostConfig", "PidsLimit", json!(pids));
+    }
 }
 
 fn set(body: &mut Value, parent: &str, key: &str, value: Value) {
@@ -147,7 +175,7 @@ fn status(state: &str) -> ContainerStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::runtime::Publish;
+    use crate::host::spec::Publish;
     use crate::secret::Secret;
 
     #[test]
@@ -157,10 +185,7 @@ mod tests {
             image: "i".into(),
             publish: Some(Publish { container_port: 80, port: 12_345 }),
             env: [("K".to_owned(), Secret::new("v".to_owned()))].into(),
-            labels: BTreeMap::new(),
-            command: vec![],
-            volumes: vec![],
-            restart: Restart::UnlessStopped,
+            ..ContainerSpec::default()
         };
         let body = create_body(&spec);
         let binding = body.pointer("/HostConfig/PortBindings/80~1tcp/0").unwrap();

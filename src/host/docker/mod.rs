@@ -39,9 +39,9 @@ use self::api::Api;
 use super::command::{Batch, Line};
 use super::log::{LogQuery, LogReader};
 use super::runtime::{
-    BuildImage, Container, ContainerSpec, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind,
-    RuntimeTarget, Runtimes, Usage,
+    Container, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
+use super::spec::{BuildImage, ContainerSpec, Recipe};
 use crate::limits;
 
 /// Where Podman serves its API for root.
@@ -118,6 +118,15 @@ impl Engine {
         timeout(limits::EXIT_WORD, events::first_exit(&self.api, name)).await.ok()?.ok()
     }
 
+    /// Joins a created container to its further networks (with one it was created) and starts it.
+    async fn begin(&self, id: &str, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        for network in spec.networks.iter().skip(1) {
+            let path = format!("networks/{}/connect", api::part(network));
+            self.api.post(&path, &[], &json!({ "Container": id })).await?;
+        }
+        self.api.post(&format!("containers/{id}/start"), &[], &Value::Null).await.map(drop)
+    }
+
     /// Waits until the container is seen to be stopped.
     async fn stopped(&self, name: &str) -> Result<i64, RuntimeError> {
         let path = format!("containers/{}/wait", api::part(name));
@@ -140,8 +149,8 @@ impl Runtime for Engine {
         let query = [("name", spec.name.clone())];
         let created = self.api.post("containers/create", &query, &container::create_body(spec)).await?;
         let id = created.get("Id").and_then(Value::as_str).ok_or_else(|| self.api.unclear("an id was wanted"))?;
-        match self.api.post(&format!("containers/{id}/start"), &[], &Value::Null).await {
-            Ok(_) => Ok(id.to_owned()),
+        match self.begin(id, spec).await {
+            Ok(()) => Ok(id.to_owned()),
             Err(e) => {
                 if let Err(left) = self.remove(id).await {
                     tracing::warn!(container = spec.name, "a container that did not start is left: {left}");
@@ -259,18 +268,22 @@ impl Runtime for Engine {
     }
 
     async fn build_image(&self, build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError> {
+        let failed = |reason| RuntimeError::Build { tag: build.tag.clone(), reason };
+        let Recipe::Dockerfile { path: dockerfile } = &build.recipe else {
+            let engine = self.api.engine;
+            return Err(failed(format!("{engine} builds from a Dockerfile, not by a command of its own")));
+        };
         let args = serde_json::to_string(&build.build_args).unwrap_or_default();
         let query = [
             ("t", build.tag.clone()),
-            ("dockerfile", build.dockerfile.clone()),
+            ("dockerfile", dockerfile.clone()),
             ("buildargs", args),
             ("rm", "1".to_owned()),
             ("forcerm", "1".to_owned()),
         ];
-        let body = Body::wrap_stream(context::stream(&build.context, &build.dockerfile));
+        let body = Body::wrap_stream(context::stream(&build.context, dockerfile));
         let request =
             self.api.request(Method::POST, "build", &query).header("content-type", "application/x-tar").body(body);
-        let failed = |reason| RuntimeError::Build { tag: build.tag.clone(), reason };
         let answer = match self.api.send(request).await {
             Ok(answer) => answer,
             // What is wrong with the Dockerfile comes as an error status: it is the build that failed.
