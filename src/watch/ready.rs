@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::exit;
 use super::health::{self, Check, Verdict};
@@ -147,10 +147,20 @@ async fn ask(host: &Host, checks: &[Check]) -> Verdict {
 /// Waits until the container exits; one that the engine starts again has exited all the same.
 async fn until_gone(host: &Host, readiness: &Readiness) -> Ended {
     let runtime = host.runtimes.runtime(&readiness.runtime);
+    let mut exit = runtime.wait(&readiness.container);
     let exit = tokio::select! {
         biased;
-        exit = runtime.wait(&readiness.container) => exit,
-        restarted = until_restarted(&*runtime, &readiness.container) => return restarted,
+        exit = &mut exit => exit,
+        restarted = until_restarted(&*runtime, &readiness.container) => {
+            if restarted.exit_code.is_some() {
+                return restarted;
+            }
+            // Seen before the engine told of it: its word has the code.
+            match timeout(limits::EXIT_WORD, exit).await {
+                Ok(Ok(code)) => Ok(code),
+                Ok(Err(_)) | Err(_) => return restarted,
+            }
+        }
     };
     match exit {
         Ok(code) => {
