@@ -39,9 +39,17 @@ impl Api {
     }
 
     pub(super) async fn post(&self, path: &str, query: &Query<'_>, body: &Value) -> Result<Value, RuntimeError> {
+        self.value(self.json(path, query, body)).await
+    }
+
+    /// The same where the answer says nothing: some have a body that is no JSON.
+    pub(super) async fn order(&self, path: &str, body: &Value) -> Result<(), RuntimeError> {
+        self.send(self.json(path, &[], body)).await.map(drop)
+    }
+
+    fn json(&self, path: &str, query: &Query<'_>, body: &Value) -> RequestBuilder {
         let request = self.request(Method::POST, path, query).timeout(limits::ENGINE_REQUEST);
-        let request = request.header("content-type", "application/json").body(body.to_string());
-        self.value(request).await
+        request.header("content-type", "application/json").body(body.to_string())
     }
 
     /// A whole answer as JSON; `Null` for an empty one.

@@ -122,9 +122,9 @@ impl Engine {
     async fn begin(&self, id: &str, spec: &ContainerSpec) -> Result<(), RuntimeError> {
         for network in spec.networks.iter().skip(1) {
             let path = format!("networks/{}/connect", api::part(network));
-            self.api.post(&path, &[], &json!({ "Container": id })).await?;
+            self.api.order(&path, &json!({ "Container": id })).await?;
         }
-        self.api.post(&format!("containers/{id}/start"), &[], &Value::Null).await.map(drop)
+        self.api.order(&format!("containers/{id}/start"), &Value::Null).await
     }
 
     /// Waits until the container is seen to be stopped.
