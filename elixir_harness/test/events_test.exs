@@ -23,7 +23,8 @@ defmodule EventsTest do
 
   defp await(type, wanted? \\ fn _ -> true end) do
     receive do
-      {:otturnaut_event, _, %{type: ^type} = event} -> if wanted?.(event), do: event, else: await(type, wanted?)
+      {:otturnaut_event, _, %{type: ^type} = event} ->
+        if wanted?.(event), do: event, else: await(type, wanted?)
     after
       @long -> flunk("no #{type}")
     end

@@ -33,7 +33,7 @@ pub(super) fn check(deployment: &Deployment) -> Result<(), InvalidDeployment> {
     let memory = deployment.resources.memory;
     if let Some(memory) = memory.filter(|memory| *memory < limits::LEAST_MEMORY) {
         let why = format!("an engine gives no less than {} bytes", limits::LEAST_MEMORY);
-        return refuse("resources[:memory]", &memory.to_string(), why);
+        return refuse("resources.memory", &memory.to_string(), why);
     }
     Ok(())
 }
@@ -137,6 +137,6 @@ mod tests {
             assert!(error.starts_with("deployment.labels: "), "{error}");
         }
         let error = refused(|deployment| deployment.resources.memory = Some(1000));
-        assert!(error.starts_with("deployment.resources[:memory]: \"1000\" is refused"), "{error}");
+        assert!(error.starts_with("deployment.resources.memory: \"1000\" is refused"), "{error}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::attributes::InvalidDeployment;
 use super::cancel::Cancel;
 use super::execution::Inner;
 use super::garbage::{self, Item};
@@ -159,9 +160,9 @@ impl Engine {
     /// What a deploy would do. Nothing is touched.
     ///
     /// # Errors
-    /// A name in it is not valid.
-    pub async fn plan(&self, deployment: &Deployment, options: &ExecuteOptions) -> Result<Plan, DeployError> {
-        deployment.validate().map_err(DeployError::Invalid)?;
+    /// It cannot be meant, or its runtime cannot do what it asks for.
+    pub async fn plan(&self, deployment: &Deployment, options: &ExecuteOptions) -> Result<Plan, InvalidDeployment> {
+        deployment.validate()?;
         Ok(plan::plan(&self.0, deployment, options).await)
     }
 
