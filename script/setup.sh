@@ -2,8 +2,8 @@
 # own end what it started; does nothing a second time.
 
 packages=(
-  git curl ca-certificates iproute2 procps psmisc
-  docker.io iptables podman runc caddy busybox-static openssh-client
+  git git-lfs curl ca-certificates iproute2 procps psmisc
+  docker.io iptables podman runc caddy busybox-static openssh-client openssh-server
   elixir erlang-dev erlang-ssl
 )
 

@@ -39,9 +39,11 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let written = begin_events(&events, &tasks).await;
     recover(&engine, &tasks).await;
     watch_all((&live, &monitor, &figures), &tasks, &shutdown);
-    let storage = host.storage.clone();
+    let (storage, git) = (host.storage.clone(), Git::new(host.clone(), tasks.clone()));
+    let sources = git.clone();
+    tasks.spawn(async move { sources.sweep().await });
     let api = Api {
-        git: Git::new(host.clone(), tasks.clone()),
+        git,
         build: Build::new(host.clone(), tasks.clone()),
         engine: engine.clone(),
         runners: api::runners(),
@@ -204,6 +206,7 @@ fn host_settings(config: &Config, open_files: OpenFiles) -> HostSettings {
             disable_auto_https: !config.auto_https,
         },
         caddy_routes_dir: config.caddy_routes_dir.clone(),
+        local_sources: config.local_sources.clone(),
         open_files: Some(open_files),
     }
 }

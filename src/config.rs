@@ -47,6 +47,8 @@ pub struct Config {
     pub port_range: RangeInclusive<u16>,
     /// `OTTURNAUT_DATA_DIR`.
     pub data_dir: PathBuf,
+    /// Directories of this machine whose repositories may be taken.
+    pub local_sources: Vec<PathBuf>,
     /// `OTTURNAUT_DIST_PORT`; any if none.
     pub dist_port: Option<u16>,
     /// `OTTURNAUT_DIST_BIND`; all addresses, of IPv4 and IPv6, if none.
@@ -135,6 +137,7 @@ impl Config {
             auto_https: env.parsed("OTTURNAUT_AUTO_HTTPS", "use true or false").unwrap_or(true),
             port_range: env.port_range(),
             data_dir: env.data_dir(),
+            local_sources: env.local_sources(),
             dist_port: env.parsed("OTTURNAUT_DIST_PORT", PORT).map(|port: Port| port.0),
             dist_bind: env.parsed("OTTURNAUT_DIST_BIND", "use an IP address of this machine"),
             tls: env.tls(),
@@ -364,6 +367,14 @@ impl Env<'_> {
         state.or(home).unwrap_or_else(|| "/var/lib".into()).join("otturnaut")
     }
 
+    fn local_sources(&mut self) -> Vec<PathBuf> {
+        let Some(value) = self.text("OTTURNAUT_LOCAL_SOURCES") else { return Vec::new() };
+        if value.split(':').any(|dir| !dir.starts_with('/')) {
+            self.refuse("OTTURNAUT_LOCAL_SOURCES", Some(value.clone()), "use absolute paths with `:` between them");
+        }
+        value.split(':').map(PathBuf::from).collect()
+    }
+
     fn log_format(&mut self) -> LogFormat {
         match self.text("OTTURNAUT_LOG_FORMAT").as_deref() {
             None | Some("text") => LogFormat::Text,
@@ -499,6 +510,7 @@ mod tests {
             ("OTTURNAUT_PORT_RANGE", "10000"),
             ("OTTURNAUT_DATA_DIR", "relative"),
             ("OTTURNAUT_CADDY_ROUTES_DIR", "routes"),
+            ("OTTURNAUT_LOCAL_SOURCES", "/srv:git"),
             ("OTTURNAUT_DIST_PORT", "x"),
             ("OTTURNAUT_DIST_BIND", "localhost"),
             ("OTTURNAUT_NET_TICKTIME", "3"),

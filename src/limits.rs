@@ -252,6 +252,15 @@ pub const KEPT_RELEASES: usize = 5;
 /// Most that a deployment may ask for: each keeps an image.
 pub const MOST_KEPT_RELEASES: usize = 100;
 
+/// Bytes that a source tree and its history may take on this machine.
+pub const SOURCE_BYTES: u64 = 8 << 30;
+
+/// Pause between two looks at what a clone has taken so far; and how many times as long as the look took, at least.
+pub const SOURCE_LOOK: (Duration, u32) = (Duration::from_millis(500), 10);
+
+/// Age from which on a clone that was handed out, and not cleaned up by who asked for it, is removed at the next start.
+pub const SOURCE_AGE: Duration = Duration::from_hours(24);
+
 /// Restarts after a failure that `restart: :on_failure` gives a container.
 pub const RESTARTS: u32 = 10;
 

@@ -34,7 +34,14 @@ impl Trial {
         };
         let data = tempfile::tempdir().unwrap();
         let (container_socket, data_dir) = ("/var/run/docker.sock".into(), data.path().to_owned());
-        let settings = HostSettings { container_socket, data_dir, caddy_routes_dir: None, proxy, open_files: None };
+        let settings = HostSettings {
+            container_socket,
+            data_dir,
+            local_sources: vec![],
+            caddy_routes_dir: None,
+            proxy,
+            open_files: None,
+        };
         let _installed = engine(kind);
         Self { kind, image, host: Host::real(settings).unwrap(), _data: data }
     }

@@ -53,14 +53,24 @@ defmodule SourceTest do
 
   test "what cannot be cloned", %{node: node} = c do
     assert {:error, {:clone_failed, {:exit, 128}, output}} =
-             call(node, Git, :clone, ["file:///nowhere/at/all", []])
+             call(node, Git, :clone, ["file://#{System.tmp_dir!()}/nowhere/at/all", []])
 
     assert output =~ "fatal"
     assert {:error, {failed, {:exit, _}, _}} = call(node, Git, :clone, ["file://" <> c.repo, [ref: "nope"]])
     assert failed in [:checkout_failed, :clone_failed]
 
-    for {url, opts} <- [{"--upload-pack=touch /tmp/x", []}, {"file://" <> c.repo, [ref: "--help"]}] do
-      assert {:badrpc, {:EXIT, {%ArgumentError{}, _}}} = call(node, Git, :clone, [url, opts])
+    for {url, opts, what} <- [
+          {"--upload-pack=touch /tmp/x", [], "url"},
+          {"ext::sh -c touch% /tmp/x", [], "url"},
+          {"file:///etc", [], "OTTURNAUT_LOCAL_SOURCES"},
+          {"https://me:s3cret@host/a;b", [], "url"},
+          {"file://" <> c.repo, [ref: "--help"], "ref"},
+          {"file://" <> c.repo, [ref: "main\nother"], "ref"},
+          {"file://" <> c.repo, [ref: "main;x"], "ref"}
+        ] do
+      assert {:badrpc, {:EXIT, {%ArgumentError{message: message}, _}}} = call(node, Git, :clone, [url, opts])
+      assert message =~ what
+      refute message =~ "s3cret"
     end
   end
 
@@ -74,7 +84,7 @@ defmodule SourceTest do
   test "failed clones leave no directory", c do
     agent = own_agent!()
     before = files(agent)
-    call(agent.node, Git, :clone, ["file:///nowhere/at/all", []])
+    call(agent.node, Git, :clone, ["file://#{System.tmp_dir!()}/nowhere/at/all", []])
     call(agent.node, Git, :clone, ["file://" <> c.repo, [ref: "nope"]])
     assert before == files(agent)
   end
@@ -130,7 +140,7 @@ defmodule SourceTest do
     end
 
     assert {:error, {:clone_failed, {:clone_failed, {:exit, 128}, _}}} =
-             run.(%{repo_url: "file:///nowhere/at/all"})
+             run.(%{repo_url: "file://#{System.tmp_dir!()}/nowhere/at/all"})
 
     assert {:error, {:build_failed, _}} = run.(%{dockerfile: "No.such.Dockerfile"})
     assert before == files(agent)

@@ -77,6 +77,13 @@ pub(super) fn reason(error: &GitError) -> Term {
         }
         GitError::CloneFailed { end, output } => failed("clone_failed", end, output),
         GitError::CheckoutFailed { end, output } => failed("checkout_failed", end, output),
+        GitError::TooLarge { limit } => {
+            let text = error.to_string();
+            tuple([atom("clone_failed"), tuple([atom("too_large"), Term::from(*limit)]), binary(text)])
+        }
+        GitError::WrongCommit { .. } => {
+            tuple([atom("checkout_failed"), atom("wrong_commit"), binary(error.to_string())])
+        }
         GitError::MkdirFailed { reason } => tuple([atom("mkdir_failed"), errors::posix(reason)]),
         GitError::GetCommitHashFailed { end, .. } => tuple([atom("get_commit_hash_failed"), error_term(end)]),
     }

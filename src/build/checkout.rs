@@ -11,22 +11,25 @@ use std::path::Path;
 
 use tokio::time::Instant;
 
-use super::url::{redact, shell_word};
+use super::remote::{Reach, Remote};
+use super::shell::shell_word;
 use super::{GitError, GitOptions};
 use crate::host::{Command, CommandEnd, CommandResult, Host};
+use crate::limits;
+use crate::secret::Secret;
 
 /// One repository on its way into one empty directory.
 pub(super) struct Checkout<'a> {
     pub(super) host: &'a Host,
     pub(super) dir: &'a Path,
-    pub(super) url: &'a str,
+    pub(super) remote: &'a Remote,
     pub(super) options: &'a GitOptions,
     pub(super) deadline: Instant,
 }
 
-/// How a command failed, and what it said.
+/// How a command failed, and what it said; without an end it took more room than it may.
 struct Said {
-    end: CommandEnd,
+    end: Option<CommandEnd>,
     output: String,
 }
 
@@ -39,11 +42,22 @@ impl Said {
     }
 
     fn clone_failed(self) -> GitError {
-        GitError::CloneFailed { end: self.end, output: self.output }
+        self.failed(|end, output| GitError::CloneFailed { end, output })
     }
 
     fn checkout_failed(self) -> GitError {
-        GitError::CheckoutFailed { end: self.end, output: self.output }
+        self.failed(|end, output| GitError::CheckoutFailed { end, output })
+    }
+
+    fn succeeded(&self) -> bool {
+        self.end == Some(CommandEnd::Exited(0))
+    }
+
+    fn failed(self, error: fn(CommandEnd, String) -> GitError) -> GitError {
+        match self.end {
+            Some(end) => error(end, self.output),
+            None => GitError::TooLarge { limit: limits::SOURCE_BYTES },
+        }
     }
 }
 
@@ -60,14 +74,42 @@ impl Checkout<'_> {
             }
             self.git(args).await.map_err(Said::checkout_failed)?;
         }
-        match self.git(["rev-parse", "HEAD"]).await {
-            // A warning may stand before it.
-            Ok(output) => match output.lines().next_back().filter(|line| is_commit(line)) {
-                Some(commit) => Ok(commit.to_owned()),
-                None => Err(GitError::GetCommitHashFailed { end: CommandEnd::Exited(0), output }),
-            },
-            Err(said) => Err(GitError::GetCommitHashFailed { end: said.end, output: said.output }),
+        let head = self.head().await?;
+        let wanted = self.options.git_ref.to_ascii_lowercase();
+        if is_commit(&wanted) && wanted != head {
+            return Err(GitError::WrongCommit { wanted, got: head });
         }
+        self.fetch_large_files().await?;
+        Ok(head)
+    }
+
+    /// The commit that is checked out.
+    async fn head(&self) -> Result<String, GitError> {
+        let said = match self.git(["rev-parse", "HEAD"]).await {
+            Ok(output) => Said { end: Some(CommandEnd::Exited(0)), output },
+            Err(said) => said,
+        };
+        // A warning may stand before it.
+        match said.output.lines().next_back().filter(|line| is_commit(line) && said.succeeded()) {
+            Some(commit) => Ok(commit.to_owned()),
+            None => Err(said.failed(|end, output| GitError::GetCommitHashFailed { end, output })),
+        }
+    }
+
+    /// What the repository keeps outside of itself, by git's extension for large files, where that is installed.
+    async fn fetch_large_files(&self) -> Result<(), GitError> {
+        let marked = self.git(["grep", "-q", "-e", "filter=lfs", "HEAD", "--", ".gitattributes", "**/.gitattributes"]);
+        if marked.await.is_err() {
+            return Ok(());
+        }
+        if self.git(["lfs", "version"]).await.is_err() {
+            tracing::warn!(
+                "a repository keeps large files apart, and git-lfs is not installed here: they stay pointers"
+            );
+            return Ok(());
+        }
+        self.git(["lfs", "install", "--local"]).await.map_err(Said::checkout_failed)?;
+        self.git(["lfs", "pull"]).await.map(drop).map_err(Said::checkout_failed)
     }
 
     /// Clones a branch or tag; `false` if the repository has none of that name, and then the directory is empty.
@@ -75,7 +117,7 @@ impl Checkout<'_> {
         let mut args: Vec<OsString> = ["clone", "--single-branch", "--branch"].map(OsString::from).into();
         args.push(self.options.git_ref.clone().into());
         args.extend(self.depth().map(OsString::from));
-        args.extend(["--".into(), self.url.into(), self.dir.into()]);
+        args.extend(["--".into(), self.remote.address.as_str().into(), self.dir.into()]);
         match self.git(args).await {
             Ok(_) => Ok(true),
             Err(said) if said.has_no_such_ref() => Ok(false),
@@ -87,7 +129,7 @@ impl Checkout<'_> {
     async fn fetch_ref(&self) -> Result<(), GitError> {
         let git_ref = self.options.git_ref.as_str();
         self.git(["init", "--quiet"]).await.map_err(Said::clone_failed)?;
-        self.git(["remote", "add", "origin", self.url]).await.map_err(Said::clone_failed)?;
+        self.git(["remote", "add", "origin", &self.remote.address]).await.map_err(Said::clone_failed)?;
         let depth = self.depth();
         let fetch = ["fetch", "--quiet"].into_iter().chain(depth.as_deref());
         if is_plain(git_ref) {
@@ -114,19 +156,68 @@ impl Checkout<'_> {
 
     /// Runs git in the directory; gives what it said.
     async fn git(&self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<String, Said> {
+        let command = self.command(args.into_iter().map(Into::into).collect());
+        let CommandResult { end, output, .. } = tokio::select! {
+            result = self.host.processes.run(command, None) => result,
+            // Which kills it.
+            () = self.too_large() => return Err(Said { end: None, output: String::new() }),
+        };
+        let said = Said { output: self.remote.redact(&String::from_utf8_lossy(&output)), end: Some(end) };
+        if said.succeeded() { Ok(said.output) } else { Err(said) }
+    }
+
+    fn command(&self, args: Vec<OsString>) -> Command {
+        let args = self.credential_settings().into_iter().map(OsString::from).chain(args);
         let mut command = Command::new("git", args).env("GIT_TERMINAL_PROMPT", "0");
         // The words of git tell a missing ref from a missing repository: they must be the ones known here.
         command = command.env("LC_ALL", "C");
+        // For submodules and redirects as well. What is on this machine only a repository of this machine may use.
+        let local = matches!(self.remote.reach, Reach::Local(_));
+        command =
+            command.env("GIT_ALLOW_PROTOCOL", if local { "https:http:ssh:git:file" } else { "https:http:ssh:git" });
         if let Some(key) = &self.options.ssh_key {
             command = command.env("GIT_SSH_COMMAND", ssh_command(key));
         }
+        if let Some(credentials) = &self.remote.credentials {
+            let secret = |text: &Secret<String>| Secret::new(OsString::from(text.expose()));
+            command.env.push((USER.into(), secret(&credentials.user)));
+            command.env.push((PASSWORD.into(), secret(&credentials.password)));
+        }
         command.working_dir = Some(self.dir.to_owned());
         command.timeout = Some(self.deadline.saturating_duration_since(Instant::now()));
-        let CommandResult { end, output, .. } = self.host.processes.run(command, None).await;
-        let output = redact(&String::from_utf8_lossy(&output), self.url);
-        if end == CommandEnd::Exited(0) { Ok(output) } else { Err(Said { end, output }) }
+        command
+    }
+
+    /// Settings by which git asks its environment for the credentials: who else is on this machine sees the arguments of a
+    /// process, and not its environment. Only for the host that they are for, so that neither a redirect nor a submodule
+    /// carries them elsewhere.
+    fn credential_settings(&self) -> Vec<String> {
+        let (Reach::Web(place), Some(_)) = (&self.remote.reach, &self.remote.credentials) else { return Vec::new() };
+        let answer = format!(r#"printf 'username=%s\npassword=%s\n' "${USER}" "${PASSWORD}""#);
+        let helper = format!(r#"!f() {{ test "$1" = get && {answer}; }}; f"#);
+        let setting = |value: String| ["-c".to_owned(), format!("credential.{place}.helper={value}")];
+        // The empty one puts those of the machine's own settings aside.
+        [setting(String::new()), setting(helper)].concat()
+    }
+
+    /// Ends when the directory holds more than a source may.
+    async fn too_large(&self) {
+        let (shortest, times) = limits::SOURCE_LOOK;
+        let mut pause = shortest;
+        loop {
+            tokio::time::sleep(pause).await;
+            let began = Instant::now();
+            if self.host.files.size(self.dir).await.is_ok_and(|size| size > limits::SOURCE_BYTES) {
+                return;
+            }
+            pause = shortest.max(began.elapsed() * times);
+        }
     }
 }
+
+/// Where git's helper finds the credentials.
+const USER: &str = "OTTURNAUT_GIT_USER";
+const PASSWORD: &str = "OTTURNAUT_GIT_PASSWORD";
 
 /// Shortest part of a commit's id that git takes for one.
 const SHORTEST_COMMIT: usize = 4;

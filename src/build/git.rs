@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::checkout::Checkout;
+use super::remote::{self, Reach, Remote};
 use super::source_dir::SourceDir;
-use super::url::redact;
 use crate::host::{CommandEnd, Host};
 use crate::limits;
 
@@ -70,6 +70,20 @@ pub enum GitError {
         /// What it said.
         output: String,
     },
+    /// It takes more room than a source may.
+    #[error("the repository takes more than {limit} bytes")]
+    TooLarge {
+        /// What it may take.
+        limit: u64,
+    },
+    /// The tree that was checked out is not the commit that was asked for.
+    #[error("the repository gave commit {got} for {wanted}")]
+    WrongCommit {
+        /// What was asked for.
+        wanted: String,
+        /// What is there.
+        got: String,
+    },
     /// No directory could be made.
     #[error("no source directory could be made: {reason}")]
     MkdirFailed {
@@ -104,27 +118,49 @@ impl Git {
     /// # Errors
     /// See [`GitError`].
     pub async fn clone_at(&self, url: &str, options: &GitOptions) -> Result<Source, GitError> {
-        self.clone_until(url, options, Instant::now() + limits::GIT).await
+        let (dir, commit) = self.clone_until(url, options, Instant::now() + limits::GIT).await?;
+        let kept = dir.keep().await.map_err(|error| GitError::MkdirFailed { reason: posix_name(&error) })?;
+        Ok(Source { path: kept, commit })
     }
 
-    /// The same, all of it until `deadline`.
+    /// The same, all of it until `deadline`, into a directory that goes with its owner; with the commit.
     pub(super) async fn clone_until(
         &self,
         url: &str,
         options: &GitOptions,
         deadline: Instant,
-    ) -> Result<Source, GitError> {
-        refuse("url", url, url)?;
-        refuse("ref", &options.git_ref, url)?;
+    ) -> Result<(SourceDir, String), GitError> {
+        let remote = self.remote(url)?;
+        let refused = |why| GitError::Refused { what: "ref", value: remote.redact(&options.git_ref), why };
+        check_ref(&options.git_ref).map_err(refused)?;
         let made = SourceDir::make(&self.host, &self.tasks).await;
         let dir = made.map_err(|error| GitError::MkdirFailed { reason: posix_name(&error) })?;
-        let checkout = Checkout { host: &self.host, dir: dir.path(), url, options, deadline };
+        let checkout = Checkout { host: &self.host, dir: dir.path(), remote: &remote, options, deadline };
         match checkout.run().await {
-            Ok(commit) => Ok(Source { path: dir.keep(), commit }),
+            Ok(commit) => Ok((dir, commit)),
             Err(error) => {
                 dir.remove().await;
                 Err(error)
             }
+        }
+    }
+
+    fn remote(&self, url: &str) -> Result<Remote, GitError> {
+        // Of a url that cannot be taken apart nobody knows where its secrets are.
+        let refused = |why| GitError::Refused { what: "url", value: without_user(url), why };
+        let remote = Remote::parse(url).map_err(refused)?;
+        match &remote.reach {
+            Reach::Local(path) if !self.host.files.is_local_source(path) => {
+                Err(refused("OTTURNAUT_LOCAL_SOURCES does not list its directory"))
+            }
+            Reach::Local(_) | Reach::Web(_) | Reach::Other => Ok(remote),
+        }
+    }
+
+    /// Removes what a death of the agent left of clones and builds.
+    pub async fn sweep(&self) {
+        if let Err(error) = self.host.files.sweep_source_dirs().await {
+            tracing::warn!(%error, "source directories that were left could not be removed");
         }
     }
 
@@ -137,18 +173,29 @@ impl Git {
     }
 }
 
-/// What git would take for an option, or for nothing.
-fn refuse(what: &'static str, value: &str, url: &str) -> Result<(), GitError> {
-    let why = if value.is_empty() {
-        "it is empty"
-    } else if value.starts_with('-') {
-        "it begins with a dash"
-    } else if value.contains('\0') {
-        "it holds a zero byte"
-    } else {
-        return Ok(());
+/// What is no name of a branch, a tag or a commit, and could become something else on its way.
+fn check_ref(git_ref: &str) -> Result<(), &'static str> {
+    remote::check(git_ref)?;
+    if git_ref.contains("..") || git_ref.contains("@{") || git_ref.starts_with('/') {
+        return Err("it is no name of a branch, a tag or a commit");
+    }
+    Ok(())
+}
+
+/// A url without what may be its credentials, whatever else is wrong with it.
+fn without_user(url: &str) -> String {
+    let shown = |scheme: &str, rest: &str| match rest.rsplit_once('@') {
+        Some((_, place)) => format!("{scheme}***@{place}"),
+        None => format!("{scheme}{rest}"),
     };
-    Err(GitError::Refused { what, value: redact(value, url), why })
+    let text = url.find("//").map_or_else(
+        || shown("", url),
+        |at| {
+            let (scheme, rest) = url.split_at(at + 2);
+            shown(scheme, rest)
+        },
+    );
+    text.chars().take(limits::NAME_BYTES).collect()
 }
 
 /// The system's error as Elixir names it.

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use super::source_dir::SourceDir;
 use super::{Git, GitError, GitOptions};
 use crate::apps::{InvalidName, check_app_id};
 use crate::host::{Batch, BuildImage, Host, Recipe, RuntimeError, RuntimeTarget};
@@ -123,13 +122,12 @@ pub fn image_tag(app_id: &str, commit: &str) -> String {
 pub struct Build {
     host: Host,
     git: Git,
-    tasks: TaskTracker,
 }
 
 impl Build {
     /// Builds with the host's git and engines; what is left of a broken build is removed by tasks of `tasks`.
     pub fn new(host: Host, tasks: TaskTracker) -> Self {
-        Self { git: Git::new(host.clone(), tasks.clone()), host, tasks }
+        Self { git: Git::new(host.clone(), tasks), host }
     }
 
     /// Fetches the source, builds the image, gives its tag. Progress goes to `progress`: a slow receiver slows the build's
@@ -158,14 +156,13 @@ impl Build {
             submodules: source.submodules,
             ..GitOptions::default()
         };
-        let cloned = match self.git.clone_until(source.repo_url.expose(), &git_options, deadline).await {
+        let (dir, commit) = match self.git.clone_until(source.repo_url.expose(), &git_options, deadline).await {
             Ok(cloned) => cloned,
             Err(_) if Instant::now() >= deadline => return Err(timed_out()),
             Err(source) => return Err(BuildError::Clone { app_id: app_id.to_owned(), source }),
         };
-        let dir = SourceDir::adopt(&self.host, &self.tasks, cloned.path);
 
-        let tag = image_tag(app_id, &cloned.commit);
+        let tag = image_tag(app_id, &commit);
         tell(progress.as_ref(), BuildStep::Building, &format!("Building image {tag}...")).await;
         let image = BuildImage {
             context: dir.path().to_owned(),

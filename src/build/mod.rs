@@ -3,8 +3,9 @@
 mod checkout;
 mod git;
 mod image;
+mod remote;
+mod shell;
 mod source_dir;
-mod url;
 
 pub use git::{Git, GitError, GitOptions, Source};
 pub use image::{Build, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, image_tag};

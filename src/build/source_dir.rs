@@ -22,12 +22,7 @@ impl SourceDir {
     /// Makes an empty directory.
     pub(super) async fn make(host: &Host, tasks: &TaskTracker) -> io::Result<Self> {
         let path = host.files.make_source_dir().await?;
-        Ok(Self::adopt(host, tasks, path))
-    }
-
-    /// Takes over a directory that is there.
-    pub(super) fn adopt(host: &Host, tasks: &TaskTracker, path: PathBuf) -> Self {
-        Self { files: Arc::clone(&host.files), tasks: tasks.clone(), path, kept: false }
+        Ok(Self { files: Arc::clone(&host.files), tasks: tasks.clone(), path, kept: false })
     }
 
     /// Where it is.
@@ -36,9 +31,10 @@ impl SourceDir {
     }
 
     /// Leaves it to the caller.
-    pub(super) fn keep(mut self) -> PathBuf {
+    pub(super) async fn keep(mut self) -> io::Result<PathBuf> {
+        let path = self.files.keep_source_dir(&self.path).await?;
         self.kept = true;
-        std::mem::take(&mut self.path)
+        Ok(path)
     }
 
     /// Removes it now.

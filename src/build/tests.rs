@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::host::*;
+use crate::limits;
 use crate::secret::Secret;
 
 /// Builds run no container of their own.
@@ -32,6 +34,8 @@ struct Inside {
     build: Option<Result<(), &'static str>>,
     /// Files of the build context that the engine saw.
     seen: Mutex<Vec<String>>,
+    /// What source directories are said to hold.
+    size: AtomicU64,
 }
 
 struct Ran {
@@ -43,7 +47,7 @@ impl Machine {
     fn new(build: Option<Result<(), &'static str>>) -> Self {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("sources")).unwrap();
-        Self(Arc::new(Inside { root, ran: Mutex::default(), build, seen: Mutex::default() }))
+        Self(Arc::new(Inside { root, ran: Mutex::default(), build, seen: Mutex::default(), size: AtomicU64::new(0) }))
     }
 
     fn host(&self) -> Host {
@@ -135,6 +139,22 @@ impl Processes for Machine {
 impl Files for Machine {
     async fn make_source_dir(&self) -> io::Result<PathBuf> {
         Ok(tempfile::Builder::new().tempdir_in(self.0.root.path().join("sources"))?.keep())
+    }
+
+    async fn keep_source_dir(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_owned())
+    }
+
+    async fn sweep_source_dirs(&self) -> io::Result<()> {
+        unreachable!("nothing is left")
+    }
+
+    async fn size(&self, _directory: &Path) -> io::Result<u64> {
+        Ok(self.0.size.load(Ordering::Relaxed))
+    }
+
+    fn is_local_source(&self, path: &Path) -> bool {
+        path.starts_with(self.0.root.path())
     }
 
     async fn remove_source_dir(&self, path: &Path) -> io::Result<()> {
@@ -395,8 +415,20 @@ mod clones {
     #[tokio::test]
     async fn what_git_would_take_for_an_option_is_refused_and_nothing_is_run() {
         let machine = Machine::new(None);
-        let cases =
-            [("--upload-pack=touch /tmp/x", "main", "url"), ("file:///x", "--orphan", "ref"), ("", "main", "url")];
+        let (own, _) = machine.repository().await;
+        let own = own.as_str();
+        let cases = [
+            ("--upload-pack=touch /tmp/x", "main", "url"),
+            ("ext::sh -c touch% /tmp/x", "main", "url"),
+            ("file:///etc", "main", "url"),
+            ("/etc", "main", "url"),
+            ("", "main", "url"),
+            (own, "--orphan", "ref"),
+            (own, "main;touch", "ref"),
+            (own, "main\nother", "ref"),
+            (own, "../../x", "ref"),
+            (own, "", "ref"),
+        ];
         for (url, git_ref, argument) in cases {
             let error = machine.git().clone_at(url, &at(git_ref)).await.unwrap_err();
             assert!(matches!(error, GitError::Refused { what, .. } if what == argument), "{error:?}");
@@ -426,6 +458,27 @@ mod clones {
         let error = machine.git().clone_at(url, &at("main")).await.unwrap_err();
         assert!(matches!(error, GitError::CloneFailed { .. }), "{error:?}");
         assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_url_that_is_refused_keeps_its_credentials_to_itself() {
+        let machine = Machine::new(None);
+        for url in ["ftp://me:s3cret@host/a", "https://me:s3cret@ho st/a", "https://me:s3cret@/a"] {
+            let error = machine.git().clone_at(url, &at("main")).await.unwrap_err();
+            assert!(matches!(error, GitError::Refused { .. }), "{error:?}");
+            assert!(!format!("{error:?} {error}").contains("s3cret"), "{error:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_repository_that_grows_too_large_is_given_up_and_leaves_nothing() {
+        let machine = Machine::new(None);
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("git://{}/shop", silent.local_addr().unwrap());
+        machine.0.size.store(limits::SOURCE_BYTES + 1, Ordering::Relaxed);
+        let error = machine.git().clone_at(&url, &at("main")).await.unwrap_err();
+        assert_eq!(error, GitError::TooLarge { limit: limits::SOURCE_BYTES });
+        assert!(machine.left().is_empty());
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::world::Files;
+use crate::limits;
 
 /// Attempts at a name that nobody has; one of 64 random bits is enough.
 const ATTEMPTS: usize = 4;
@@ -16,12 +17,21 @@ const ATTEMPTS: usize = 4;
 #[derive(Debug, Clone)]
 pub struct DataFiles {
     sources: PathBuf,
+    local: Vec<PathBuf>,
+    /// What the names begin with of directories that this agent works in: those of others are of agents before it.
+    mark: String,
 }
 
 impl DataFiles {
     /// Directories under `data_dir`, which is made when it is first needed.
     pub fn new(data_dir: &Path) -> Self {
-        Self { sources: data_dir.join("sources") }
+        Self { sources: data_dir.join("sources"), local: Vec::new(), mark: format!(".{:08x}", rand::random::<u32>()) }
+    }
+
+    /// The same, with directories whose repositories may be taken.
+    #[must_use]
+    pub fn with_local_sources(self, local: Vec<PathBuf>) -> Self {
+        Self { local, ..self }
     }
 
     fn make(&self) -> io::Result<PathBuf> {
@@ -33,13 +43,41 @@ impl DataFiles {
         builder(true).create(&self.sources)?;
         let mut last = ErrorKind::AlreadyExists.into();
         for _ in 0..ATTEMPTS {
-            let path = self.sources.join(format!("{:016x}", rand::random::<u64>()));
+            let path = self.sources.join(format!("{}{:08x}", self.mark, rand::random::<u32>()));
             match builder(false).create(&path) {
                 Ok(()) => return Ok(path),
                 Err(e) => last = e,
             }
         }
         Err(last)
+    }
+
+    fn keep(&self, path: &Path) -> io::Result<PathBuf> {
+        let dir = self.checked(path)?.ok_or(ErrorKind::NotFound)?;
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let kept = self.sources.join(name.trim_start_matches('.'));
+        std::fs::rename(dir, &kept)?;
+        Ok(kept)
+    }
+
+    fn sweep(&self) -> io::Result<()> {
+        let entries = match std::fs::read_dir(&self.sources) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let modified = entry.metadata()?.modified()?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let left = is_fresh(&name) && !name.starts_with(&self.mark);
+            if left || modified.elapsed().is_ok_and(|age| age > limits::SOURCE_AGE) {
+                let path = entry.path();
+                tracing::info!(path = %path.display(), "removing a source directory that was left");
+                std::fs::remove_dir_all(path)?;
+            }
+        }
+        Ok(())
     }
 
     /// The directory to remove; nothing if it is not there.
@@ -68,6 +106,27 @@ impl Files for DataFiles {
         blocking(move || files.make()).await
     }
 
+    async fn keep_source_dir(&self, path: &Path) -> io::Result<PathBuf> {
+        let (files, path) = (self.clone(), path.to_owned());
+        blocking(move || files.keep(&path)).await
+    }
+
+    async fn sweep_source_dirs(&self) -> io::Result<()> {
+        let files = self.clone();
+        blocking(move || files.sweep()).await
+    }
+
+    async fn size(&self, directory: &Path) -> io::Result<u64> {
+        let directory = directory.to_owned();
+        blocking(move || Ok(size(&directory))).await
+    }
+
+    fn is_local_source(&self, path: &Path) -> bool {
+        // One that is not there is git's to complain of.
+        let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        self.local.iter().any(|allowed| real.starts_with(allowed.canonicalize().unwrap_or_else(|_| allowed.clone())))
+    }
+
     async fn remove_source_dir(&self, path: &Path) -> io::Result<()> {
         let (files, path) = (self.clone(), path.to_owned());
         blocking(move || match files.checked(&path)? {
@@ -76,6 +135,21 @@ impl Files for DataFiles {
         })
         .await
     }
+}
+
+/// What is there at the moment: files come and go meanwhile.
+fn size(directory: &Path) -> u64 {
+    let (mut bytes, mut left) = (0, vec![directory.to_owned()]);
+    while let Some(directory) = left.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(found) if found.is_dir() => left.push(entry.path()),
+                Ok(found) => bytes += found.len(),
+                Err(_) => {}
+            }
+        }
+    }
+    bytes
 }
 
 /// Does what waits for the disk where nothing else waits.
@@ -126,6 +200,7 @@ pub(super) fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::time::{Duration, SystemTime};
 
     use super::*;
 
@@ -139,6 +214,45 @@ mod tests {
         files.remove_source_dir(&dir).await.unwrap();
         files.remove_source_dir(&dir).await.unwrap();
         assert!(!dir.exists());
+    }
+
+    #[tokio::test]
+    async fn what_a_death_left_is_swept_and_what_was_given_away_stays_for_a_day() {
+        let data = tempfile::tempdir().unwrap();
+        let before = DataFiles::new(data.path());
+        let (left, given, old) = (before.make().unwrap(), before.make().unwrap(), before.make().unwrap());
+        let (given, old) = (before.keep(&given).unwrap(), before.keep(&old).unwrap());
+        let age = |path: &Path, age| File::open(path).unwrap().set_modified(SystemTime::now() - age).unwrap();
+        age(&old, limits::SOURCE_AGE + Duration::from_secs(1));
+        File::create(given.join("file")).unwrap();
+        let now = DataFiles::new(data.path());
+        let own = now.make().unwrap();
+        now.sweep_source_dirs().await.unwrap();
+        assert_eq!([&left, &given, &old, &own].map(|dir| dir.exists()), [false, true, false, true]);
+        now.remove_source_dir(&given).await.unwrap();
+        assert!(!given.exists());
+    }
+
+    #[test]
+    fn the_size_is_that_of_all_files_and_links_lead_nowhere() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::create_dir(data.path().join("a")).unwrap();
+        write_atomic(&data.path().join("a/b"), &[0; 1000], 0o600).unwrap();
+        symlink("/usr", data.path().join("c")).unwrap();
+        let found = size(data.path());
+        assert!((1000..2000).contains(&found), "{found}");
+    }
+
+    #[test]
+    fn only_repositories_under_the_listed_directories_are_local_sources() {
+        let data = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(data.path().join("git/shop")).unwrap();
+        std::fs::create_dir(data.path().join("other")).unwrap();
+        symlink(data.path().join("other"), data.path().join("git/link")).unwrap();
+        let files = DataFiles::new(data.path()).with_local_sources(vec![data.path().join("git")]);
+        let local = |path: &str| files.is_local_source(&data.path().join(path));
+        assert_eq!(["git/shop", "git/none", "other", "git/link"].map(local), [true, true, false, false]);
+        assert!(!DataFiles::new(data.path()).is_local_source(&data.path().join("git/shop")));
     }
 
     #[tokio::test]

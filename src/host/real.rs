@@ -23,6 +23,8 @@ pub struct HostSettings {
     pub proxy: ProxySettings,
     /// The directory of Caddy's routes, under the agent's, as Caddy sees it, if that is elsewhere.
     pub caddy_routes_dir: Option<PathBuf>,
+    /// Directories of this machine whose repositories may be taken.
+    pub local_sources: Vec<PathBuf>,
     /// The limit that commands get back, if this program raised its own.
     pub open_files: Option<OpenFiles>,
 }
@@ -45,7 +47,7 @@ impl Host {
             proxies: Arc::new(Caddys::new(settings.proxy, &routes)?),
             processes: Arc::new(SystemProcesses { open_files: settings.open_files }),
             network: Arc::new(SystemNetwork::new()?),
-            files: Arc::new(DataFiles::new(&settings.data_dir)),
+            files: Arc::new(DataFiles::new(&settings.data_dir).with_local_sources(settings.local_sources)),
             storage: Arc::new(DataStorage::new(&settings.data_dir)),
             machine: Arc::new(LinuxMachine::new(&settings.data_dir)),
         })

@@ -86,6 +86,14 @@ pub fn boot_id() -> String {
 pub trait Files: Send + Sync {
     /// Makes a new empty directory for a source tree, under the agent's own directory for them.
     async fn make_source_dir(&self) -> std::io::Result<PathBuf>;
+    /// Gives a source directory to somebody who will remove it: until now a death of the agent would have been its end.
+    async fn keep_source_dir(&self, path: &Path) -> std::io::Result<PathBuf>;
+    /// Removes what a death of the agent left of source directories, and those that nobody came back for.
+    async fn sweep_source_dirs(&self) -> std::io::Result<()>;
+    /// Bytes of all files under a directory.
+    async fn size(&self, directory: &Path) -> std::io::Result<u64>;
+    /// Whether repositories may be taken from this path of the machine.
+    fn is_local_source(&self, path: &Path) -> bool;
     /// Removes a source directory with all that is in it; `Ok` if it is not there.
     ///
     /// # Errors

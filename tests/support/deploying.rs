@@ -131,6 +131,7 @@ impl Place {
             container_socket: "/var/run/docker.sock".into(),
             data_dir: self.data_dir.clone(),
             proxy,
+            local_sources: vec![std::env::temp_dir()],
             caddy_routes_dir: None,
             open_files: None,
         };

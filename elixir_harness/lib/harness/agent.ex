@@ -46,6 +46,7 @@ defmodule Harness.Agent do
       "OTTURNAUT_AUTO_HTTPS" => "false",
       "OTTURNAUT_PORT_RANGE" => "#{low}-#{high}",
       "OTTURNAUT_DATA_DIR" => data_dir,
+      "OTTURNAUT_LOCAL_SOURCES" => System.tmp_dir!(),
       "OTTURNAUT_DIST_BIND" => "127.0.0.1",
       "OTTURNAUT_LOG" => "debug"
     }

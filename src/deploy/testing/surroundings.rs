@@ -209,6 +209,22 @@ impl Files for Machine {
         unreachable!("no deploy needs a directory")
     }
 
+    async fn keep_source_dir(&self, _path: &Path) -> io::Result<PathBuf> {
+        unreachable!("no deploy keeps a directory")
+    }
+
+    async fn sweep_source_dirs(&self) -> io::Result<()> {
+        unreachable!("no deploy has directories")
+    }
+
+    async fn size(&self, _directory: &Path) -> io::Result<u64> {
+        unreachable!("no deploy has directories")
+    }
+
+    fn is_local_source(&self, _path: &Path) -> bool {
+        false
+    }
+
     async fn remove_source_dir(&self, _path: &Path) -> io::Result<()> {
         unreachable!("no deploy removes a directory")
     }
