@@ -308,6 +308,36 @@ pub const PROGRESS_WAIT: Duration = Duration::from_secs(1);
 /// it is a race, and three lost in a row are none.
 pub const PORT_RETRIES: usize = 3;
 
+/// Redirects that a download follows.
+pub const REDIRECTS: usize = 5;
+
+/// Time in which something of a download must come.
+pub const DOWNLOAD_STALL: Duration = Duration::from_secs(30);
+
+/// Attempts of a download one after another that bring nothing, and the pause after the first (n times as long after the
+/// n-th).
+pub const DOWNLOAD_ATTEMPTS: u32 = 5;
+/// See [`DOWNLOAD_ATTEMPTS`].
+pub const DOWNLOAD_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long the output of a build waits for a subscriber that takes none; after that only what fits is passed on.
+pub const OUTPUT_WAIT: Duration = Duration::from_secs(30);
+
+/// Time for a download.
+pub const DOWNLOAD: Duration = Duration::from_hours(1);
+
+/// Bytes that an artifact may have.
+pub const ARTIFACT_BYTES: u64 = 16 << 30;
+
+/// Bytes of the list of images in an archive.
+pub const ARCHIVE_MANIFEST_BYTES: u64 = 1 << 20;
+
+/// Layers of an image whose pull is watched: engines take 127.
+pub const IMAGE_LAYERS: usize = 256;
+
+/// Pause between two messages on how far something large is.
+pub const TRANSFER_TOLD: Duration = Duration::from_secs(3);
+
 /// Time for a pull: a large image over a slow line.
 pub const PULL: Duration = Duration::from_mins(10);
 

@@ -64,7 +64,7 @@ async fn run(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
     }
 }
 
-fn source(config: &Reader<'_>) -> Result<BuildSource, ReadError> {
+pub(super) fn source(config: &Reader<'_>) -> Result<BuildSource, ReadError> {
     let fields = config.fields()?;
     let text = |value: Reader<'_>| Ok(value.name()?.to_owned());
     Ok(BuildSource {
@@ -107,7 +107,7 @@ async fn forward(context: &Context, subscriber: &Pid, mut progress: mpsc::Receiv
     }
 }
 
-fn failure(error: &BuildError) -> Result<Term, Raise> {
+pub(super) fn failure(error: &BuildError) -> Result<Term, Raise> {
     Ok(match error {
         BuildError::AppId(invalid) => return Err(Raise::argument(invalid.to_string())),
         BuildError::Clone { source: GitError::Refused { what, value, why }, .. } => {

@@ -84,7 +84,8 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::host::{Connection, Probe, ProbeAnswer};
+    use crate::host::{Connection, Download, DownloadError, Probe, ProbeAnswer, Transfer};
+    use tokio::sync::watch;
 
     /// A machine on which somebody listens on these ports.
     struct Listening(Vec<u16>);
@@ -92,6 +93,10 @@ mod tests {
     #[async_trait]
     impl Network for Listening {
         async fn connections(&self, _: &[u16]) -> std::io::Result<Vec<Connection>> {
+            unreachable!("ports are looked at, not asked")
+        }
+
+        async fn download(&self, _: &Download, _: watch::Sender<Transfer>) -> Result<(), DownloadError> {
             unreachable!("ports are looked at, not asked")
         }
 

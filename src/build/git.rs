@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::checkout::Checkout;
 use super::remote::{self, Reach, Remote};
-use super::source_dir::SourceDir;
+use super::work_dir::WorkDir;
 use crate::host::{CommandEnd, Host};
 use crate::limits;
 
@@ -129,11 +129,10 @@ impl Git {
         url: &str,
         options: &GitOptions,
         deadline: Instant,
-    ) -> Result<(SourceDir, String), GitError> {
+    ) -> Result<(WorkDir, String), GitError> {
         let remote = self.remote(url)?;
-        let refused = |why| GitError::Refused { what: "ref", value: remote.redact(&options.git_ref), why };
-        check_ref(&options.git_ref).map_err(refused)?;
-        let made = SourceDir::make(&self.host, &self.tasks).await;
+        checked_ref(&options.git_ref, &remote)?;
+        let made = WorkDir::make(&self.host, &self.tasks).await;
         let dir = made.map_err(|error| GitError::MkdirFailed { reason: posix_name(&error) })?;
         let checkout = Checkout { host: &self.host, dir: dir.path(), remote: &remote, options, deadline };
         match checkout.run().await {
@@ -146,12 +145,10 @@ impl Git {
     }
 
     fn remote(&self, url: &str) -> Result<Remote, GitError> {
-        // Of a url that cannot be taken apart nobody knows where its secrets are.
-        let refused = |why| GitError::Refused { what: "url", value: without_user(url), why };
-        let remote = Remote::parse(url).map_err(refused)?;
+        let remote = parsed(url)?;
         match &remote.reach {
             Reach::Local(path) if !self.host.files.is_local_source(path) => {
-                Err(refused("OTTURNAUT_LOCAL_SOURCES does not list its directory"))
+                Err(refused_url(url, "OTTURNAUT_LOCAL_SOURCES does not list its directory"))
             }
             Reach::Local(_) | Reach::Web(_) | Reach::Other => Ok(remote),
         }
@@ -171,6 +168,24 @@ impl Git {
     pub async fn cleanup(&self, path: &Path) -> io::Result<()> {
         self.host.files.remove_source_dir(path).await
     }
+}
+
+/// Whether a url and a ref can be meant, as far as that is seen without looking anywhere.
+pub(super) fn check(url: &str, git_ref: &str) -> Result<(), GitError> {
+    checked_ref(git_ref, &parsed(url)?)
+}
+
+fn parsed(url: &str) -> Result<Remote, GitError> {
+    Remote::parse(url).map_err(|why| refused_url(url, why))
+}
+
+/// Of a url that cannot be taken apart nobody knows where its secrets are.
+fn refused_url(url: &str, why: &'static str) -> GitError {
+    GitError::Refused { what: "url", value: without_user(url), why }
+}
+
+fn checked_ref(git_ref: &str, remote: &Remote) -> Result<(), GitError> {
+    check_ref(git_ref).map_err(|why| GitError::Refused { what: "ref", value: remote.redact(git_ref), why })
 }
 
 /// What is no name of a branch, a tag or a commit, and could become something else on its way.

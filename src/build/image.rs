@@ -9,7 +9,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
-use super::{Git, GitError, GitOptions};
+use super::git;
+use super::{Git, GitError, GitOptions, WorkDir};
 use crate::apps::{InvalidName, check_app_id};
 use crate::host::{Batch, BuildImage, Host, Recipe, RuntimeError, RuntimeTarget};
 use crate::limits;
@@ -30,6 +31,16 @@ pub struct BuildSource {
     pub ssh_key: Option<PathBuf>,
     /// Whether submodules are fetched too.
     pub submodules: bool,
+}
+
+impl BuildSource {
+    /// Whether it can be meant, as far as that is seen without looking anywhere.
+    ///
+    /// # Errors
+    /// [`GitError::Refused`] with what is wrong.
+    pub fn check(&self) -> Result<(), GitError> {
+        git::check(self.repo_url.expose(), &self.git_ref)
+    }
 }
 
 /// Without the values of the build arguments: tokens are often among them.
@@ -117,17 +128,43 @@ pub fn image_tag(app_id: &str, commit: &str) -> String {
     format!("otturnaut-{app_id}:{commit}")
 }
 
+/// A source tree that an image is built from; it goes with its owner.
+#[derive(Debug)]
+pub struct Fetched {
+    dir: WorkDir,
+    commit: String,
+    tag: String,
+}
+
+impl Fetched {
+    /// Its commit.
+    pub fn commit(&self) -> &str {
+        &self.commit
+    }
+
+    /// The name that its image will have.
+    pub fn tag(&self) -> &str {
+        &self.tag
+    }
+
+    /// Removes it now.
+    pub async fn remove(self) {
+        self.dir.remove().await;
+    }
+}
+
 /// Builds images.
 #[derive(Clone)]
 pub struct Build {
     host: Host,
     git: Git,
+    tasks: TaskTracker,
 }
 
 impl Build {
     /// Builds with the host's git and engines; what is left of a broken build is removed by tasks of `tasks`.
     pub fn new(host: Host, tasks: TaskTracker) -> Self {
-        Self { git: Git::new(host.clone(), tasks), host }
+        Self { git: Git::new(host.clone(), tasks.clone()), host, tasks }
     }
 
     /// Fetches the source, builds the image, gives its tag. Progress goes to `progress`: a slow receiver slows the build's
@@ -144,38 +181,24 @@ impl Build {
         options: &BuildOptions,
         progress: Option<mpsc::Sender<BuildProgress>>,
     ) -> Result<String, BuildError> {
-        check_app_id(app_id)?;
         let limit = options.timeout.unwrap_or(limits::BUILD).min(limits::LONGEST_BUILD);
         let deadline = Instant::now() + limit;
         let timed_out = || BuildError::Timeout { app_id: app_id.to_owned(), after: limit };
 
         tell(progress.as_ref(), BuildStep::Cloning, "Cloning repository...").await;
-        let git_options = GitOptions {
-            git_ref: source.git_ref.clone(),
-            ssh_key: source.ssh_key.clone(),
-            submodules: source.submodules,
-            ..GitOptions::default()
+        let fetched = match self.fetch(app_id, source, deadline).await {
+            Err(BuildError::Clone { .. }) if Instant::now() >= deadline => return Err(timed_out()),
+            fetched => fetched?,
         };
-        let (dir, commit) = match self.git.clone_until(source.repo_url.expose(), &git_options, deadline).await {
-            Ok(cloned) => cloned,
-            Err(_) if Instant::now() >= deadline => return Err(timed_out()),
-            Err(source) => return Err(BuildError::Clone { app_id: app_id.to_owned(), source }),
-        };
-
-        let tag = image_tag(app_id, &commit);
+        let tag = fetched.tag.clone();
         tell(progress.as_ref(), BuildStep::Building, &format!("Building image {tag}...")).await;
-        let image = BuildImage {
-            context: dir.path().to_owned(),
-            recipe: Recipe::Dockerfile { path: source.dockerfile.clone() },
-            tag: tag.clone(),
-            build_args: source.build_args.clone(),
-        };
-        let built = timeout_at(deadline, self.build(&image, options, progress.as_ref())).await;
+        let building = self.build((&fetched, source, &options.runtime), progress.as_ref());
+        let built = timeout_at(deadline, building).await;
         if matches!(built, Ok(Ok(()))) {
             tell(progress.as_ref(), BuildStep::Complete, &tag).await;
         }
         tell(progress.as_ref(), BuildStep::Cleanup, "Cleaning up source directory...").await;
-        dir.remove().await;
+        fetched.remove().await;
         match built {
             Ok(Ok(())) => Ok(tag),
             Ok(Err(source)) => Err(BuildError::Build { tag, source }),
@@ -183,15 +206,58 @@ impl Build {
         }
     }
 
+    /// Fetches the source of an image.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub async fn fetch(&self, app_id: &str, source: &BuildSource, deadline: Instant) -> Result<Fetched, BuildError> {
+        check_app_id(app_id)?;
+        let git_options = GitOptions {
+            git_ref: source.git_ref.clone(),
+            ssh_key: source.ssh_key.clone(),
+            submodules: source.submodules,
+            ..GitOptions::default()
+        };
+        let cloned = self.git.clone_until(source.repo_url.expose(), &git_options, deadline).await;
+        let (dir, commit) = cloned.map_err(|source| BuildError::Clone { app_id: app_id.to_owned(), source })?;
+        Ok(Fetched { tag: image_tag(app_id, &commit), dir, commit })
+    }
+
+    /// Builds the image of a source; the engine's output goes to `lines`.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub async fn image(
+        &self,
+        fetched: &Fetched,
+        (source, runtime): (&BuildSource, &RuntimeTarget),
+        lines: Option<mpsc::Sender<Batch>>,
+    ) -> Result<(), RuntimeError> {
+        let image = BuildImage {
+            context: fetched.dir.path().to_owned(),
+            recipe: Recipe::Dockerfile { path: source.dockerfile.clone() },
+            tag: fetched.tag.clone(),
+            build_args: source.build_args.clone(),
+        };
+        self.host.runtimes.runtime(runtime).build_image(&image, lines).await
+    }
+
+    /// An empty directory for work; it goes with its owner.
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn work_dir(&self) -> std::io::Result<WorkDir> {
+        WorkDir::make(&self.host, &self.tasks).await
+    }
+
     /// Builds, and hands the engine's output on as it comes.
     async fn build(
         &self,
-        image: &BuildImage,
-        options: &BuildOptions,
+        (fetched, source, runtime): (&Fetched, &BuildSource, &RuntimeTarget),
         progress: Option<&mpsc::Sender<BuildProgress>>,
     ) -> Result<(), RuntimeError> {
-        let runtime = self.host.runtimes.runtime(&options.runtime);
-        let Some(progress) = progress else { return runtime.build_image(image, None).await };
+        let what = (source, runtime);
+        let Some(progress) = progress else { return self.image(fetched, what, None).await };
         let (lines, mut batches) = mpsc::channel(limits::OUTPUT_BATCHES);
         let forward = async move {
             while let Some(batch) = batches.recv().await {
@@ -200,7 +266,7 @@ impl Build {
                 }
             }
         };
-        let (built, ()) = tokio::join!(runtime.build_image(image, Some(lines)), forward);
+        let (built, ()) = tokio::join!(self.image(fetched, what, Some(lines)), forward);
         built
     }
 }

@@ -5,10 +5,11 @@ mod git;
 mod image;
 mod remote;
 mod shell;
-mod source_dir;
+mod work_dir;
 
 pub use git::{Git, GitError, GitOptions, Source};
-pub use image::{Build, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, image_tag};
+pub use image::{Build, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, Fetched, image_tag};
+pub use work_dir::WorkDir;
 
 #[cfg(test)]
 mod tests;

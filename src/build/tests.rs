@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 
 use super::*;
@@ -244,7 +244,10 @@ impl Runtime for Machine {
     async fn load_image(&self, _: &Path) -> Result<String, RuntimeError> {
         unreachable!()
     }
-    async fn pull_image(&self, _: &str) -> Result<(), RuntimeError> {
+    async fn archive_names(&self, _: &Path) -> Result<Vec<String>, RuntimeError> {
+        unreachable!("a build loads nothing")
+    }
+    async fn pull_image(&self, _: &PullImage, _: Option<watch::Sender<Transfer>>) -> Result<(), RuntimeError> {
         unreachable!()
     }
     async fn version(&self) -> Result<String, RuntimeError> {
@@ -276,6 +279,9 @@ impl Network for Machine {
         unreachable!("{NO_CONTAINER}")
     }
 
+    async fn download(&self, _: &Download, _: watch::Sender<Transfer>) -> Result<(), DownloadError> {
+        unreachable!("a build fetches nothing")
+    }
     async fn owners(&self, _: &[Connection]) -> Vec<String> {
         unreachable!("{NO_CONTAINER}")
     }

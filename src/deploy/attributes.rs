@@ -1,7 +1,8 @@
 //! Whether a deployment can be meant, and whether its runtime can do what it asks for: told before anything is touched.
 
-use super::Deployment;
+use super::{Deployment, Origin};
 use crate::apps::{InvalidName, LABELS, check_app_id, check_deployment_id};
+use crate::build::GitError;
 use crate::limits;
 
 /// What is wrong with a deployment.
@@ -26,6 +27,7 @@ pub enum InvalidDeployment {
 pub(super) fn check(deployment: &Deployment) -> Result<(), InvalidDeployment> {
     check_app_id(&deployment.app_id)?;
     check_deployment_id(&deployment.id)?;
+    origin(deployment)?;
     every("env", deployment.env.keys(), variable)?;
     every("volumes", &deployment.volumes, volume)?;
     every("networks", &deployment.networks, network)?;
@@ -34,6 +36,39 @@ pub(super) fn check(deployment: &Deployment) -> Result<(), InvalidDeployment> {
     if let Some(memory) = memory.filter(|memory| *memory < limits::LEAST_MEMORY) {
         let why = format!("an engine gives no less than {} bytes", limits::LEAST_MEMORY);
         return refuse("resources.memory", &memory.to_string(), why);
+    }
+    Ok(())
+}
+
+/// Whether it can be meant where the image comes from.
+fn origin(deployment: &Deployment) -> Result<(), InvalidDeployment> {
+    match &deployment.origin {
+        Origin::Image => {}
+        Origin::Source(source) => {
+            if let Err(GitError::Refused { what, value, why }) = source.check() {
+                let attribute = if what == "url" { "source.repo_url" } else { "source.ref" };
+                return refuse(attribute, &value, why);
+            }
+        }
+        Origin::Registry(_) => {
+            let odd = |byte: u8| !byte.is_ascii_alphanumeric() && !b"/:@._-".contains(&byte);
+            if deployment.image.bytes().any(odd) || deployment.image.starts_with('-') {
+                return refuse("artifact", &deployment.image, "wanted is the name of an image at a registry");
+            }
+        }
+        Origin::Fetch { url, sha256 } => {
+            if !url.expose().starts_with("https://") && !url.expose().starts_with("http://") {
+                return refuse("artifact", "***", "its url is wanted with http or https");
+            }
+            if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                return refuse("artifact", sha256, "its sha256 is wanted as 64 hexadecimal digits");
+            }
+        }
+        Origin::Load { path } => {
+            if !path.is_absolute() {
+                return refuse("artifact", &path.display().to_string(), "wanted is an absolute path");
+            }
+        }
     }
     Ok(())
 }

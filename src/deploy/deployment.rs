@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::{self, InvalidDeployment};
+use super::{Content, Origin};
 use crate::host::{Resources, Restart, RuntimeTarget};
 use crate::limits;
 use crate::secret::Secret;
@@ -46,8 +47,17 @@ pub struct Deployment {
     pub id: String,
     /// The application.
     pub app_id: String,
-    /// The image to run.
+    /// The image to run; empty until it is built or loaded.
     pub image: String,
+    /// Where it comes from. That may hold secrets, and is not asked again for a rollback.
+    #[serde(skip)]
+    pub origin: Origin,
+    /// What it is by content.
+    #[serde(default)]
+    pub content: Option<Content>,
+    /// Whether it is here because of this deployment: it goes with the release then.
+    #[serde(default)]
+    pub brought: bool,
     /// The port that the application listens on inside.
     pub container_port: u16,
     /// The application's environment.
@@ -110,6 +120,9 @@ impl Deployment {
             id,
             app_id,
             image,
+            origin: Origin::Image,
+            content: None,
+            brought: false,
             container_port,
             env: BTreeMap::new(),
             domains: Vec::new(),

@@ -264,6 +264,8 @@ impl Engine {
             settings: self.0.settings.clone(),
             journal: self.0.journal.clone(),
             health: options.health,
+            build: self.0.build.clone(),
+            fetched: None,
             image,
             rollback: kind == RunKind::Rollback,
             torn: false,

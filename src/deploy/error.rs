@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::attributes::InvalidDeployment;
 use super::journal::JournalError;
+use super::origin::ObtainError;
 use super::saga::Panicked;
 use crate::apps::{Exhausted, InvalidName, StateFull};
 use crate::host::{ProxyError, RuntimeError};
@@ -16,6 +17,14 @@ pub enum DeployError {
     /// The caller's mistake, nothing was done.
     #[error("the deployment is not valid")]
     Invalid(#[source] InvalidDeployment),
+    /// Its image was not had.
+    #[error("the image of {app_id} could not be had")]
+    Obtain {
+        /// The application.
+        app_id: String,
+        /// Why.
+        source: Box<ObtainError>,
+    },
     /// No port is free.
     #[error("no port could be allocated")]
     PortAllocation(#[source] Exhausted),
@@ -96,6 +105,8 @@ impl DeployError {
             Self::ReleaseCommand { output, .. } if !output.is_empty() => {
                 format!("{self}; its last output:\n{}", output.join("\n"))
             }
+            // All of its causes: the last one has the engine's own words.
+            Self::Obtain { source, .. } => super::execution::chain(source),
             _ => std::error::Error::source(self).map_or_else(|| self.to_string(), ToString::to_string),
         }
     }

@@ -18,6 +18,7 @@ use super::runs::{RunState, Runs};
 use super::saga::{self, Failed, Stuck};
 use super::undeploy::Undeploy;
 use super::{DeployError, DeployStep, Status, UndeployError, UndeployStep, forward, steps};
+use crate::build::Build;
 use crate::limits;
 
 /// What all runs share.
@@ -30,6 +31,8 @@ pub(super) struct Inner {
     pub(super) tasks: TaskTracker,
     /// What goes on beside them until the end.
     background: TaskTracker,
+    /// Gets sources and builds images.
+    pub(super) build: Build,
     /// Nothing new is begun.
     pub(super) closing: CancellationToken,
     /// What runs is cancelled.
@@ -52,13 +55,15 @@ enum NoTurn {
 impl Inner {
     /// One that has nothing under way, and writes its journal in the background.
     pub(super) fn new(settings: EngineSettings) -> Arc<Self> {
+        let background = TaskTracker::new();
         let inner = Arc::new(Self {
             journal: Journal::new(settings.host.storage.clone()),
+            build: Build::new(settings.host.clone(), background.clone()),
             settings,
             queue: Queue::default(),
             runs: Runs::default(),
             tasks: TaskTracker::new(),
-            background: TaskTracker::new(),
+            background,
             closing: CancellationToken::new(),
             cancelled: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -131,7 +136,8 @@ impl Inner {
         run.progress.story.started(Some(&run.deployment.image));
         let work = Work::Deploy { deployment: Box::new(run.deployment.clone()), rollback: run.rollback };
         run.journal.note(&Record::Begun { run: run.id, work });
-        if let Err(Failed { error, stuck }) = saga::run(steps::of(run.deployment.strategy), run).await {
+        let steps = steps::of(run.deployment.strategy, run.deployment.origin.is_elsewhere());
+        if let Err(Failed { error, stuck }) = saga::run(steps, run).await {
             let left: Vec<String> = stuck.iter().map(ToString::to_string).collect();
             tracing::warn!(app_id, deployment_id, error = chain(&error), stuck = ?left, "deploy failed");
             return Err((error, stuck));

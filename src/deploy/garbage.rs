@@ -83,8 +83,16 @@ pub(super) async fn collect(settings: &EngineSettings, journal: &Journal, apps: 
 pub(super) async fn forget(settings: &EngineSettings, journal: &Journal, app_id: &str) -> Vec<String> {
     let mut failed = Vec::new();
     kept_logs::forget(settings, app_id).await;
+    let mut others = BTreeSet::new();
+    for other in journal.apps().into_iter().filter(|other| other != app_id) {
+        others.extend(journal.releases(&other).into_iter().map(|release| release.deployment.image));
+    }
     for release in journal.releases(app_id) {
-        for item in parts(&release, (false, String::new()), &BTreeSet::from([release.deployment.image.clone()])) {
+        let deployment = &release.deployment;
+        let mut in_use = others.clone();
+        // What somebody else built or brought here may be deployed again.
+        in_use.extend((!deployment.brought).then(|| deployment.image.clone()));
+        for item in parts(&release, (false, String::new()), &in_use) {
             if item.stays {
                 continue;
             }
@@ -122,7 +130,9 @@ fn parts(release: &Release, (stays, why): (bool, String), in_use: &BTreeSet<Stri
     let image = deployment.image.clone();
     let of_image = match () {
         () if stays => (true, why),
-        () if !is_built_for(&deployment.app_id, &image) => (true, "it was not made by this agent".to_owned()),
+        () if !is_built_for(&deployment.app_id, &image) && !deployment.brought => {
+            (true, "it was not made by this agent".to_owned())
+        }
         () if in_use.contains(&image) => (true, "a release that is kept needs it".to_owned()),
         () => (false, why),
     };

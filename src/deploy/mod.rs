@@ -4,6 +4,7 @@
 //! engine --> attributes                  whether it can be meant
 //!        --> queue, runs                     whose turn it is, one run an application; who runs, how far, cancel
 //!        --> execution                       a run from its turn to its end
+//!              --> origin                    where the image comes from
 //!              --> saga, steps/              up to the switch: each step recorded before it acts, with undo
 //!              --> forward --> retire, drain after the switch: the old version goes
 //!                          --> releases, garbage   what is kept of it, what goes;  kept_logs  what it said
@@ -33,6 +34,7 @@ mod garbage;
 mod health;
 mod journal;
 mod kept_logs;
+mod origin;
 mod plan;
 mod progress;
 mod queue;
@@ -55,6 +57,7 @@ pub use error::{DeployError, UndeployError};
 pub use garbage::{Item, ItemKind};
 pub use health::{HealthPolicy, HealthProbe};
 pub use journal::JournalError;
+pub use origin::{Content, ObtainError, Origin};
 pub use plan::{Plan, PlannedStep};
 pub use progress::{DeployStep, Named, Progress, UndeployStep};
 pub use releases::{Release, RollbackError};

@@ -7,7 +7,7 @@ use super::engine::ExecuteOptions;
 use super::execution::Inner;
 use super::progress::DeployStep;
 use super::steps::find_route;
-use super::{Deployment, HealthProbe, Strategy, route_id};
+use super::{Deployment, HealthProbe, Origin, Strategy, route_id};
 use crate::apps::AppEntry;
 use crate::host::{Route, RuntimeError};
 
@@ -37,13 +37,21 @@ pub struct PlannedStep {
 pub(super) async fn plan(engine: &Arc<Inner>, deployment: &Deployment, options: &ExecuteOptions) -> Plan {
     let mut warnings = Vec::new();
     let old = engine.settings.state.get(&deployment.app_id).filter(|entry| entry.container_name.is_some());
-    let image = image(engine, deployment, &mut warnings).await;
+    let image = match &deployment.origin {
+        Origin::Image => image(engine, deployment, &mut warnings).await,
+        Origin::Registry(_) => "which is pulled first",
+        Origin::Source(_) => "which is built first",
+        Origin::Fetch { .. } | Origin::Load { .. } => "which is loaded first",
+    };
     let route = route(engine, deployment, &mut warnings).await;
     let before = engine.queue.waiting(&deployment.app_id);
     let mut steps = Vec::new();
     let mut step = |step, what: String| steps.push(PlannedStep { step, what });
     if before > 0 {
         step(DeployStep::Queued, format!("waits for {before} runs of {}", deployment.app_id));
+    }
+    for (at, what) in origin(deployment) {
+        step(at, what);
     }
     let (first, last) = engine.settings.ports.range();
     step(DeployStep::AllocatePort, format!("a free port between {first} and {last}"));
@@ -55,7 +63,8 @@ pub(super) async fn plan(engine: &Arc<Inner>, deployment: &Deployment, options: 
         step(DeployStep::StopOld, format!("stops {} first: nobody answers until the new one does", name(old)));
     }
     let container = super::container_name(&deployment.app_id, &deployment.id);
-    step(DeployStep::StartContainer, format!("starts {container} from {}, {image}", deployment.image));
+    let named = if deployment.image.is_empty() { "its image" } else { &deployment.image };
+    step(DeployStep::StartContainer, format!("starts {container} from {named}, {image}"));
     step(DeployStep::HealthCheck, health(deployment, options));
     step(DeployStep::SwitchRoute, route);
     if let Some(old) = &old {
@@ -66,6 +75,24 @@ pub(super) async fn plan(engine: &Arc<Inner>, deployment: &Deployment, options: 
     }
     let differences = differences((&engine.settings.host, &engine.journal), deployment).await;
     Plan { steps, downtime, warnings, differences }
+}
+
+/// How the image comes here.
+fn origin(deployment: &Deployment) -> Vec<(DeployStep, String)> {
+    let obtain = |what: String| (DeployStep::ObtainImage, what);
+    match &deployment.origin {
+        Origin::Image => vec![],
+        Origin::Source(source) => vec![
+            (DeployStep::FetchSource, format!("clones the repository at {}", source.git_ref)),
+            obtain(format!("builds the image by {}", source.dockerfile)),
+        ],
+        Origin::Registry(_) => vec![obtain(format!("pulls {}", deployment.image))],
+        Origin::Fetch { sha256, .. } => vec![
+            (DeployStep::FetchSource, format!("fetches an archive and verifies that its SHA-256 is {sha256}")),
+            obtain("loads it".to_owned()),
+        ],
+        Origin::Load { path } => vec![obtain(format!("loads {}", path.display()))],
+    }
 }
 
 fn name(old: &AppEntry) -> &str {

@@ -7,14 +7,20 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 
 use super::runs::{Place, RunKind, RunState};
 use super::story::Story;
+use crate::host::Batch;
 use crate::limits;
 use crate::watch::{About, Events};
 
 /// A step of a deploy, in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum DeployStep {
     /// It waits for the runs of its application that came before; told only where there are some.
+    #[default]
     Queued,
+    /// A repository is cloned or an archive fetched; told only where there is one.
+    FetchSource,
+    /// The image is built, pulled or loaded; told only where the deployment says where it comes from.
+    ObtainImage,
     /// A port of this machine is chosen.
     AllocatePort,
     /// The release command runs once in the new image; told only where there is one.
@@ -63,6 +69,8 @@ pub struct Progress<S> {
     pub step: S,
     /// For a person.
     pub message: String,
+    /// What the engine wrote meanwhile. Then nothing else is told.
+    pub output: Batch,
 }
 
 /// A step that can be named.
@@ -75,6 +83,8 @@ impl Named for DeployStep {
     fn name(self) -> &'static str {
         match self {
             Self::Queued => "queued",
+            Self::FetchSource => "fetch_source",
+            Self::ObtainImage => "obtain_image",
             Self::AllocatePort => "allocate_port",
             Self::ReleaseCommand => "release_command",
             Self::StartContainer => "start_container",
@@ -142,6 +152,22 @@ impl<S: Named> Reporter<S> {
         }
     }
 
+    /// Hands on what an engine writes. A subscriber that is slow slows the engine, as long as it takes anything at all.
+    pub(super) async fn output(&mut self, output: Batch)
+    where
+        S: Default,
+    {
+        let Some(subscriber) = self.subscriber.as_ref().filter(|_| !self.slow) else { return };
+        let (app_id, deployment_id) = (self.app_id.clone(), self.deployment_id.clone());
+        let (seq, step, message) = (self.told, S::default(), String::new());
+        let progress = Progress { seq, app_id, deployment_id, step, message, output };
+        match subscriber.send_timeout(progress, limits::OUTPUT_WAIT).await {
+            Ok(()) => {}
+            Err(SendTimeoutError::Timeout(_)) => self.slow = true,
+            Err(SendTimeoutError::Closed(_)) => self.subscriber = None,
+        }
+    }
+
     /// Tells that a step begins, or how it fares.
     pub(super) async fn tell(&mut self, step: S, message: impl Into<String>) {
         let message = message.into();
@@ -153,7 +179,7 @@ impl<S: Named> Reporter<S> {
         tracing::debug!(app_id = self.app_id, deployment_id = self.deployment_id, ?step, message, "step");
         let Some(subscriber) = &self.subscriber else { return };
         let (app_id, deployment_id) = (self.app_id.clone(), self.deployment_id.clone());
-        let progress = Progress { seq: self.told, app_id, deployment_id, step, message };
+        let progress = Progress { seq: self.told, app_id, deployment_id, step, message, output: Batch::new() };
         if self.slow {
             // It had its chance: what does not fit is dropped, and the gap shows in `seq`.
             self.slow = subscriber.try_send(progress).is_err();

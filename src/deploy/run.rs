@@ -1,5 +1,8 @@
 //! What the steps of one deploy share.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -7,12 +10,14 @@ use tokio::time::Instant;
 use super::cancel::Cancel;
 use super::engine::EngineSettings;
 use super::journal::{Journal, Record, RunId};
+use super::origin::ObtainError;
 use super::progress::{DeployStep, Reporter};
 use super::runs::RunState;
 use super::saga::Shared;
 use super::{DeployError, Deployment, HealthPolicy};
 use crate::apps::{AppEntry, AppStatus, Labels};
-use crate::host::{ContainerSpec, Host, Route, RuntimeTarget};
+use crate::build::{Build, WorkDir};
+use crate::host::{ContainerSpec, Host, Route, Runtime, RuntimeTarget};
 
 /// One deploy under way.
 pub(super) struct Run {
@@ -22,6 +27,10 @@ pub(super) struct Run {
     /// What is deployed; filled in as it becomes known.
     pub(super) deployment: Deployment,
     pub(super) health: HealthPolicy,
+    /// Gets sources and builds images.
+    pub(super) build: Build,
+    /// What the image is made of, once it is here.
+    pub(super) fetched: Option<Fetched>,
     /// The image to start, where it is not the deployment's own name for it.
     pub(super) image: Option<String>,
     /// Whether it puts an earlier release in place of the one that runs.
@@ -37,6 +46,14 @@ pub(super) struct Run {
     pub(super) down_since: Option<Instant>,
 }
 
+/// What an image is made of, in a directory that goes with it.
+pub(super) enum Fetched {
+    /// A source tree.
+    Source(crate::build::Fetched),
+    /// An archive.
+    Archive { _dir: WorkDir, path: PathBuf },
+}
+
 /// What is recorded of a run: enough to undo it, or to go on after the switch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Notes {
@@ -44,6 +61,9 @@ pub(super) struct Notes {
     pub(super) mark: String,
     /// The version before.
     pub(super) old: Option<OldVersion>,
+    /// Names of images that may be here because of this run.
+    #[serde(default)]
+    pub(super) brought: Vec<String>,
     /// The port of the new one.
     pub(super) port: Option<u16>,
     /// Whether the release's document may be there because of this run.
@@ -105,6 +125,16 @@ impl Run {
     /// The machine.
     pub(super) fn host(&self) -> &Host {
         &self.settings.host
+    }
+
+    /// The engine that it runs on.
+    pub(super) fn runtime(&self) -> Arc<dyn Runtime> {
+        self.host().runtimes.runtime(&self.deployment.runtime)
+    }
+
+    /// Its image was not had.
+    pub(super) fn not_obtained(&self, source: ObtainError) -> DeployError {
+        DeployError::Obtain { app_id: self.deployment.app_id.clone(), source: Box::new(source) }
     }
 
     /// The new container's port; asked for by the steps after the one that allocates it.

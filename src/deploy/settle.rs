@@ -75,6 +75,8 @@ fn run(engine: &Arc<Inner>, id: RunId, (deployment, open): (&Deployment, &OpenRu
         settings: engine.settings.clone(),
         journal: engine.journal.clone(),
         health: HealthPolicy::default(),
+        build: engine.build.clone(),
+        fetched: None,
         image: None,
         rollback,
         torn: true,
@@ -128,7 +130,7 @@ async fn undo(engine: &Arc<Inner>, mut run: Run, open: &OpenRun) {
     if open.undone {
         aftermath::look(&run).await;
     }
-    let begun = saga::begun(steps::of(run.deployment.strategy), last);
+    let begun = saga::begun(steps::of(run.deployment.strategy, true), last);
     let stuck: Vec<Stuck> = saga::undo(begun, &mut run).await;
     let left: Vec<String> = stuck.iter().map(ToString::to_string).collect();
     run.progress.story.failed(format!("the agent ended during {last}"), &left);

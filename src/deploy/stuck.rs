@@ -37,7 +37,7 @@ async fn retry(engine: &Arc<Inner>, mut run: Run) {
         // In its turn, so that no deploy of the application is under way meanwhile.
         let Ok(ticket) = engine.queue.enter(&app_id) else { continue };
         ticket.turn().await;
-        let stuck = saga::undo(steps::of(run.deployment.strategy), &mut run).await;
+        let stuck = saga::undo(steps::of(run.deployment.strategy, true), &mut run).await;
         if stuck.is_empty() {
             engine.journal.settle(&Record::Ended { run: run.id });
             tracing::info!(app_id, deployment_id, "what was stuck is undone");

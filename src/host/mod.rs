@@ -11,6 +11,7 @@
 //! ```
 
 mod command;
+mod download;
 mod event_file;
 mod log;
 mod proxy;
@@ -30,6 +31,7 @@ pub mod process;
 pub mod storage;
 
 pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line, Processes, Stream};
+pub use download::{Download, DownloadError, Transfer};
 pub use log::{LogEntry, LogQuery, LogReader, LogSource};
 pub use machine::{CpuTime, Disk, DiskOf, Machine, MachineLook, OwnProcess, Room};
 pub use process::OpenFiles;
@@ -40,7 +42,7 @@ pub use runtime::{
     Container, ContainerStatus, EngineAction, EngineEvent, EngineEvents, ExecEnd, HealthState, Image, Runtime,
     RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
-pub use spec::{BuildImage, ContainerSpec, Publish, Recipe, Resources, Restart};
+pub use spec::{BuildImage, ContainerSpec, Publish, PullImage, Recipe, RegistryAuth, Resources, Restart};
 pub use storage::{Document, Storage};
 pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer, boot_id};
 

@@ -8,8 +8,10 @@ use reqwest::header::{HOST, LOCATION};
 use reqwest::redirect::Policy;
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::download::{self, Download, DownloadError, Transfer};
 use super::sockets;
 use super::world::{Connection, HttpAnswer, Network, Probe, ProbeAnswer};
 use crate::limits;
@@ -18,6 +20,7 @@ use crate::limits;
 #[derive(Debug, Clone)]
 pub struct SystemNetwork {
     client: reqwest::Client,
+    downloads: reqwest::Client,
 }
 
 impl SystemNetwork {
@@ -30,7 +33,7 @@ impl SystemNetwork {
         // kept connection would hide that the application takes no new ones.
         let client =
             reqwest::Client::builder().redirect(Policy::none()).no_proxy().pool_max_idle_per_host(0).build()?;
-        Ok(Self { client })
+        Ok(Self { client, downloads: download::client()? })
     }
 
     async fn get(&self, url: &str, host: Option<&str>, limit: Duration) -> ProbeAnswer {
@@ -101,6 +104,10 @@ impl Network for SystemNetwork {
         tokio::task::spawn_blocking(move || sockets::connections(&ports))
             .await
             .unwrap_or_else(|e| Err(std::io::Error::other(e)))
+    }
+
+    async fn download(&self, download: &Download, progress: watch::Sender<Transfer>) -> Result<(), DownloadError> {
+        download::fetch(&self.downloads, download, &progress).await
     }
 
     async fn owners(&self, connections: &[Connection]) -> Vec<String> {

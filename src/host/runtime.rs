@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use super::{Batch, BuildImage, ContainerSpec, Line, LogQuery, LogReader};
+use super::{Batch, BuildImage, ContainerSpec, Line, LogQuery, LogReader, PullImage, Transfer};
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,6 +113,8 @@ pub struct Image {
     pub id: String,
     /// Its names.
     pub tags: Vec<String>,
+    /// Its names by content at registries: `repository@sha256:...`.
+    pub digests: Vec<String>,
 }
 
 /// What a command in a container came to.
@@ -219,6 +221,14 @@ pub enum RuntimeError {
         /// A POSIX name in lower case.
         reason: String,
     },
+    /// A file is no archive of one image.
+    #[error("{path} is refused: {reason}")]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The engine's answer could not be understood.
     #[error("{engine} gave an answer that is not understood: {reason}")]
     Answer {
@@ -269,8 +279,14 @@ pub trait Runtime: Send + Sync {
     /// Builds an image, its context streamed in constant memory; the engine's output goes to `lines`.
     /// Dropping the future ends the build.
     async fn build_image(&self, build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError>;
-    /// Pulls an image that is not here.
-    async fn pull_image(&self, image: &str) -> Result<(), RuntimeError>;
+    /// The names that an archive would bring, as far as it tells them: a look, nothing is loaded.
+    async fn archive_names(&self, archive: &Path) -> Result<Vec<String>, RuntimeError>;
+    /// Pulls an image, also one that is here: its name may lead to another now. Tells how far it is.
+    async fn pull_image(
+        &self,
+        image: &PullImage,
+        progress: Option<watch::Sender<Transfer>>,
+    ) -> Result<(), RuntimeError>;
     /// The engine's version; an error if it does not answer.
     async fn version(&self) -> Result<String, RuntimeError>;
 }

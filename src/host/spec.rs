@@ -71,6 +71,24 @@ pub struct Resources {
     pub pids: Option<u64>,
 }
 
+/// An image of a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullImage {
+    /// Its name, with a tag or a digest.
+    pub reference: String,
+    /// Who asks, where the registry wants to know.
+    pub auth: Option<RegistryAuth>,
+}
+
+/// Who asks a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryAuth {
+    /// The user.
+    pub username: String,
+    /// The password, or a token.
+    pub password: Secret<String>,
+}
+
 /// An image to build.
 #[derive(Debug, Clone)]
 pub struct BuildImage {

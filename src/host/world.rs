@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::download::{Download, DownloadError, Transfer};
 
 /// A question to an application from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +74,8 @@ pub trait Network: Send + Sync {
     fn port_is_free(&self, port: u16) -> bool;
     /// The established connections from this machine to its own `ports`.
     async fn connections(&self, ports: &[u16]) -> std::io::Result<Vec<Connection>>;
+    /// Fetches a file; tells how far it is. Dropping the future ends it, and leaves what came so far.
+    async fn download(&self, download: &Download, progress: watch::Sender<Transfer>) -> Result<(), DownloadError>;
     /// The processes that made these connections, as `name (pid)`, as far as they can be seen.
     async fn owners(&self, connections: &[Connection]) -> Vec<String>;
 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use otturnaut::host::{
-    Batch, BuildImage, Connection, Container, ContainerSpec, Document, EngineEvents, ExecEnd, Host, Image, Line,
-    LogQuery, LogReader, Network, Probe, ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route,
-    Runtime, RuntimeError, RuntimeTarget, Runtimes, Storage, Usage,
+    Batch, BuildImage, Connection, Container, ContainerSpec, Document, Download, DownloadError, EngineEvents, ExecEnd,
+    Host, Image, Line, LogQuery, LogReader, Network, Probe, ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings,
+    ProxyWriter, PullImage, Route, Runtime, RuntimeError, RuntimeTarget, Runtimes, Storage, Transfer, Usage,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How long a call is under way when it is torn: long enough for the other side to have begun with it.
 const UNDER_WAY: Duration = Duration::from_millis(5);
@@ -136,7 +136,8 @@ deadly! { Runtime:
     remove_image(name: &str) -> Result<(), RuntimeError>;
     load_image(archive: &std::path::Path) -> Result<String, RuntimeError>;
     build_image(build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError>;
-    pull_image(image: &str) -> Result<(), RuntimeError>;
+    archive_names(archive: &std::path::Path) -> Result<Vec<String>, RuntimeError>;
+    pull_image(image: &PullImage, progress: Option<watch::Sender<Transfer>>) -> Result<(), RuntimeError>;
     version() -> Result<String, RuntimeError>;
 }
 
@@ -182,6 +183,10 @@ impl Network for Deadly<dyn Network> {
 
     async fn connections(&self, ports: &[u16]) -> std::io::Result<Vec<Connection>> {
         self.death.around("connections", self.real.connections(ports)).await
+    }
+
+    async fn download(&self, download: &Download, progress: watch::Sender<Transfer>) -> Result<(), DownloadError> {
+        self.death.around("download", self.real.download(download, progress)).await
     }
 
     async fn owners(&self, connections: &[Connection]) -> Vec<String> {

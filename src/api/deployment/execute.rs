@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::structure::changed;
-use super::{Asked, exit, progress};
+use super::{Asked, exit, origin, progress};
 use crate::api::args::ok;
 use crate::api::attributes::{self, Attributes};
 use crate::api::health_check::Kind;
@@ -46,7 +46,9 @@ pub(super) fn read(came: &Reader<'_>) -> Result<Deployment, ReadError> {
     let most_kept = i64::try_from(limits::MOST_KEPT_RELEASES).unwrap_or(i64::MAX);
     let kept = fields.read("keep_releases", |count| count.integer(1..=most_kept))?;
     let Attributes { command, volumes, networks, labels, restart, resources } = attributes::read(&fields)?;
+    let (image, origin) = origin::read(&fields)?;
     Ok(Deployment {
+        origin,
         command,
         volumes,
         networks,
@@ -59,7 +61,7 @@ pub(super) fn read(came: &Reader<'_>) -> Result<Deployment, ReadError> {
         stop_timeout: grace("stop_timeout", limits::STOP_GRACE)?,
         env: env.into_iter().map(|(name, value)| (name, Secret::new(value))).collect(),
         domains: fields.read("domains", |domains| domains.texts())?.unwrap_or_default(),
-        ..Deployment::pending(names, text("image")?, port, target(&fields)?)
+        ..Deployment::pending(names, image, port, target(&fields)?)
     })
 }
 
@@ -150,6 +152,7 @@ fn answer(came: &Reader<'_>, deployment: &Deployment, error: Term) -> Result<Ter
     changed(
         came,
         [
+            ("image", if deployment.image.is_empty() { Term::NIL } else { binary(deployment.image.as_str()) }),
             ("port", Term::from(deployment.port)),
             ("container_name", text(&deployment.container_name)),
             ("container_id", text(&deployment.container_id)),
@@ -172,6 +175,7 @@ fn failed(came: &Reader<'_>, failure: &DeployFailure) -> CallResult {
 /// Why a deploy failed, as Mission Control matches on it.
 fn reason(error: &DeployError) -> Result<Term, Raise> {
     Ok(match error {
+        DeployError::Obtain { source, .. } => origin::reason(source)?,
         DeployError::PortAllocation(_) => tuple([atom("port_allocation_failed"), atom("exhausted")]),
         DeployError::ContainerStart { source, .. } => tuple([atom("container_start_failed"), errors::runtime(source)]),
         DeployError::HealthCheckFailed(_) => atom("health_check_failed"),

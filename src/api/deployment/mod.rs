@@ -1,6 +1,7 @@
 //! `Otturnaut.Deployment` and its strategies: putting a version in place, going back to one, taking an application away.
 
 mod execute;
+mod origin;
 mod progress;
 mod releases;
 mod runs;

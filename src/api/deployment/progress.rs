@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use crate::api::command::Output;
 use crate::deploy::{DeployStep, Named, Progress, UndeployStep};
 use crate::limits;
 use crate::node::Context;
@@ -51,7 +52,14 @@ pub(super) async fn told<S: Steps, F: Future>(
 
 /// Sends the progress of a run as it comes, until it ends or nobody is left to take it.
 async fn forward<S: Steps>(context: &Context, subscriber: &Pid, mut run: mpsc::Receiver<Progress<S>>) {
+    let output = Output::of(&context.this);
     while let Some(progress) = run.recv().await {
+        if !progress.output.is_empty() {
+            match output.send(&context.node, subscriber, &progress.output).await {
+                Ok(()) => continue,
+                Err(_) => return,
+            }
+        }
         let what = (atom(progress.step.name()), binary(progress.message));
         let more = [
             ("seq", Term::from(progress.seq)),

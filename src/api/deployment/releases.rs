@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{execute, progress, structure};
 use crate::api::args::{arg, error, opts};
 use crate::api::{Api, errors, runtime};
-use crate::deploy::{Deployment, Item, ItemKind, Release, RollbackError, Status};
+use crate::deploy::{Content, Deployment, Item, ItemKind, Release, RollbackError, Status};
 use crate::limits;
 use crate::node::{CallResult, Context, Module};
 use crate::term::elixir::date_time;
@@ -44,12 +44,24 @@ fn release(release: &Release, current: bool) -> Term {
         ("app_id", binary(deployment.app_id.as_str())),
         ("image", binary(deployment.image.as_str())),
         ("image_id", binary(release.image_id.as_str())),
+        ("content", content(deployment.content.as_ref())),
         ("container_port", Term::from(deployment.container_port)),
         ("domains", list(deployment.domains.iter().map(|domain| binary(domain.as_str())))),
         ("deployed_at", deployment.started_at.map_or(Term::NIL, date_time)),
         ("status", atom(status)),
         ("current", atom(if current { "true" } else { "false" })),
     ])
+}
+
+/// `{:commit | :digest | :sha256, text}`, or `nil`.
+fn content(content: Option<&Content>) -> Term {
+    let Some(content) = content else { return Term::NIL };
+    let (kind, text) = match content {
+        Content::Commit(text) => ("commit", text),
+        Content::Digest(text) => ("digest", text),
+        Content::Sha256(text) => ("sha256", text),
+    };
+    tuple([atom(kind), binary(text.as_str())])
 }
 
 async fn rollback(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {

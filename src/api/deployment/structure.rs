@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::origin;
 use crate::api::args::arg;
 use crate::deploy::{self, generate_id};
 use crate::node::{CallResult, Module, Raise};
@@ -31,7 +32,9 @@ const EMPTY: [&str; 11] = [
 ];
 
 /// Keys that are there only if they are given: a struct of Mission Control's own need not know them.
-const OPTIONAL: [&str; 11] = [
+const OPTIONAL: [&str; 13] = [
+    "source",
+    "artifact",
     "command",
     "volumes",
     "networks",
@@ -91,7 +94,9 @@ fn new(attrs: &Reader<'_>) -> CallResult {
         deployment.insert(Term::Atom(key), value);
     }
     put(&mut deployment, "status", atom("pending"));
-    let missing = |key: &&&str| **key != "id" && !fields.keys().any(|given| given == **key);
+    let elsewhere = origin::is_given(&fields);
+    let needless = |key: &str| key == "id" || key == "image" && elsewhere;
+    let missing = |key: &&&str| !needless(key) && !fields.keys().any(|given| given == **key);
     let missing: Vec<_> = REQUIRED.iter().filter(missing).map(|key| Inspect::atom(key)).collect();
     if !missing.is_empty() {
         let text = "the following keys must also be given when building struct Otturnaut.Deployment";

@@ -1,5 +1,6 @@
 //! From memory to disk: what waits is written together, so that many runs at once cost one flush of the disk.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -224,6 +225,20 @@ impl Journal {
     /// All applications that have releases.
     pub(in crate::deploy) fn apps(&self) -> Vec<String> {
         self.lock().book.releases.keys().cloned().collect()
+    }
+
+    /// The images of all releases, by name.
+    pub(in crate::deploy) fn images(&self) -> BTreeSet<String> {
+        let inside = self.lock();
+        let releases = inside.book.releases.values().flatten();
+        releases.map(|release| release.deployment.image.clone()).collect()
+    }
+
+    /// Whether an image of that name is here because of a release.
+    pub(in crate::deploy) fn has_brought(&self, image: &str) -> bool {
+        let inside = self.lock();
+        let mut releases = inside.book.releases.values().flatten();
+        releases.any(|release| release.deployment.brought && release.deployment.image == image)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {

@@ -9,7 +9,7 @@ use crate::deploy::progress::DeployStep;
 use crate::deploy::releases::{self, Manifest};
 use crate::deploy::run::{NewContainer, Run};
 use crate::deploy::saga::Step;
-use crate::host::{ContainerSpec, Publish, RuntimeError};
+use crate::host::{ContainerSpec, Publish, PullImage, RuntimeError};
 use crate::limits;
 
 /// The new container runs, and what it was started with is kept.
@@ -170,8 +170,9 @@ fn spec(run: &Run) -> ContainerSpec {
 async fn pull(run: &mut Run, image: &str, step: DeployStep) -> Result<bool, DeployError> {
     run.progress.tell(step, format!("Pulling {image}")).await;
     let runtime = run.host().runtimes.runtime(&run.deployment.runtime);
+    let wanted = PullImage { reference: image.to_owned(), auth: None };
     let pulled = tokio::select! {
-        pulled = tokio::time::timeout(limits::PULL, runtime.pull_image(image)) => pulled,
+        pulled = tokio::time::timeout(limits::PULL, runtime.pull_image(&wanted, None)) => pulled,
         () = run.cancel.cancelled() => return Err(run.cancel.error()),
     };
     match pulled {

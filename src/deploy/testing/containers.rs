@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{App, DOCKER, Fault, Inside, Machine, Running};
 use crate::host::{
     Batch, BuildImage, Container, ContainerSpec, ContainerStatus, EngineEvents, ExecEnd, Image, Line, LogEntry,
-    LogQuery, LogReader, LogSource, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Stream, Usage,
+    LogQuery, LogReader, LogSource, PullImage, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Stream,
+    Transfer, Usage,
 };
 
 impl Inside {
@@ -212,7 +213,7 @@ impl Runtime for Machine {
     }
 
     async fn image(&self, name: &str) -> Result<Image, RuntimeError> {
-        let image = |id| Image { id, tags: vec![name.to_owned()] };
+        let image = |id| Image { id, tags: vec![name.to_owned()], digests: Vec::new() };
         self.act(("image", name), |inside| inside.image(name).map(image).ok_or(GONE)).await.map_err(engine_error)
     }
 
@@ -231,25 +232,42 @@ impl Runtime for Machine {
         self.act(("remove_image", name), removed).await.map_err(engine_error)
     }
 
-    async fn load_image(&self, _archive: &Path) -> Result<String, RuntimeError> {
-        unreachable!("no deploy loads an image")
+    async fn load_image(&self, archive: &Path) -> Result<String, RuntimeError> {
+        let name = in_archive(archive);
+        self.bring("load", &name).await?;
+        Ok(name)
     }
 
     async fn build_image(&self, _build: &BuildImage, _: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError> {
         unreachable!("no deploy builds an image")
     }
 
-    async fn pull_image(&self, image: &str) -> Result<(), RuntimeError> {
-        let pulled = self.act(("pull", image), |inside| {
-            inside.images.insert(image.to_owned(), format!("sha256:{image}"));
-            Ok(())
-        });
-        pulled.await.map_err(engine_error)
+    async fn archive_names(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+        Ok(vec![in_archive(archive)])
+    }
+
+    async fn pull_image(&self, image: &PullImage, _: Option<watch::Sender<Transfer>>) -> Result<(), RuntimeError> {
+        self.bring("pull", &image.reference).await
     }
 
     async fn version(&self) -> Result<String, RuntimeError> {
         Ok("20.10".to_owned())
     }
+}
+
+impl Machine {
+    async fn bring(&self, how: &'static str, name: &str) -> Result<(), RuntimeError> {
+        let brought = self.act((how, name), |inside| {
+            inside.images.insert(name.to_owned(), format!("sha256:{name}"));
+            Ok(())
+        });
+        brought.await.map_err(engine_error)
+    }
+}
+
+/// The image of an archive: none that is here.
+fn in_archive(archive: &Path) -> String {
+    format!("missing-{}:1", archive.file_stem().unwrap_or_default().to_string_lossy())
 }
 
 /// The log of a container.

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{App, Fault, Inside, Machine};
 use crate::host::{
-    Batch, Command, CommandEnd, CommandResult, Connection, Document, Files, HttpAnswer, MachineLook, Network, Probe,
-    ProbeAnswer, Processes, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route, Storage,
+    Batch, Command, CommandEnd, CommandResult, Connection, Document, Download, DownloadError, Files, HttpAnswer,
+    MachineLook, Network, Probe, ProbeAnswer, Processes, Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route,
+    Storage, Transfer,
 };
 
 fn proxy_error(fault: Fault) -> ProxyError {
@@ -98,6 +99,10 @@ impl Network for Machine {
         let open = |port: &&u16| inside.connected.get(port).is_some_and(|until| Instant::now() < *until);
         let connection = |port: &u16| Connection { from: ([127, 0, 0, 1], 50_000).into(), port: *port, inode: 1 };
         Ok(ports.iter().filter(open).map(connection).collect())
+    }
+
+    async fn download(&self, download: &Download, _: watch::Sender<Transfer>) -> Result<(), DownloadError> {
+        unreachable!("no deploy fetches {}", download.to.display())
     }
 
     async fn owners(&self, _connections: &[Connection]) -> Vec<String> {

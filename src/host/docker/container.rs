@@ -137,8 +137,11 @@ fn health(value: &Value) -> Option<HealthState> {
 
 /// An image that was looked at alone.
 pub(super) fn image(engine: RuntimeKind, value: &Value) -> Image {
-    let tags = value.get("RepoTags").and_then(Value::as_array).into_iter().flatten();
-    Image { id: text(value, "/Id"), tags: tags.filter_map(Value::as_str).map(|tag| plain(engine, tag)).collect() }
+    let names = |key| {
+        let names = value.get(key).and_then(Value::as_array).into_iter().flatten();
+        names.filter_map(Value::as_str).map(|name| plain(engine, name)).collect()
+    };
+    Image { id: text(value, "/Id"), tags: names("RepoTags"), digests: names("RepoDigests") }
 }
 
 /// The name of an image as one asks for it: Podman puts before it where it would be, were it asked for in full.

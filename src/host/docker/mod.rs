@@ -5,12 +5,13 @@
 //! api.rs     requests, answers, errors
 //! exec.rs    commands in containers;  logs.rs  their last output;  events.rs  their exits;  usage.rs  what they use
 //! reader.rs  their logs as they are asked for: answer.rs  a slow answer;  frames.rs, entries.rs  what is in it
-//! stream.rs  answers that come line by line: builds, loads, pulls
+//! stream.rs  answers that come line by line: builds, loads;  pull.rs  pulls;  archive.rs  what an archive says of itself
 //! context.rs a directory as a tar stream, for builds;  ignore.rs  what of it stays here
 //! ```
 
 mod answer;
 mod api;
+mod archive;
 mod container;
 mod context;
 mod entries;
@@ -19,6 +20,7 @@ mod exec;
 mod frames;
 mod ignore;
 mod logs;
+mod pull;
 mod reader;
 mod stream;
 mod usage;
@@ -31,17 +33,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
 use self::api::Api;
 use super::command::{Batch, Line};
+use super::download::Transfer;
 use super::log::{LogQuery, LogReader};
 use super::runtime::{
     Container, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
-use super::spec::{BuildImage, ContainerSpec, Recipe};
+use super::spec::{BuildImage, ContainerSpec, PullImage, Recipe};
 use crate::limits;
 
 /// Where Podman serves its API for root.
@@ -296,18 +299,18 @@ impl Runtime for Engine {
         }
     }
 
-    async fn pull_image(&self, image: &str) -> Result<(), RuntimeError> {
-        let mut query = vec![("fromImage", image.to_owned())];
-        // Without a tag the engine would pull all of them.
-        let last = image.rsplit('/').next().unwrap_or(image);
-        if !last.contains([':', '@']) {
-            query.push(("tag", "latest".to_owned()));
-        }
-        let answer = self.api.send(self.api.request(Method::POST, "images/create", &query)).await?;
-        match stream::follow(answer, &self.api, None).await?.error {
-            Some(reason) => Err(self.api.refused(&reason)),
-            None => Ok(()),
-        }
+    async fn archive_names(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+        let path = archive.to_owned();
+        let read = tokio::task::spawn_blocking(move || archive::names(&path)).await;
+        read.unwrap_or_else(|e| Err(self.api.unclear(&e.to_string())))
+    }
+
+    async fn pull_image(
+        &self,
+        image: &PullImage,
+        progress: Option<watch::Sender<Transfer>>,
+    ) -> Result<(), RuntimeError> {
+        pull::pull(&self.api, image, progress.as_ref()).await
     }
 
     async fn version(&self) -> Result<String, RuntimeError> {

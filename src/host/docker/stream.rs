@@ -32,9 +32,7 @@ pub(super) async fn follow(
     while let Some(piece) = pieces.next().await {
         let batch = parser.feed(&piece.map_err(|e| api.failure(&e))?, &mut end);
         send(lines.as_ref(), batch).await;
-        if parser.buffer.len() > limits::ENGINE_LINE_BYTES {
-            return Err(api.unclear("a line of its answer is too long"));
-        }
+        parser.check(api)?;
     }
     send(lines.as_ref(), parser.finish(&mut end)).await;
     Ok(end)
@@ -49,24 +47,39 @@ async fn send(lines: Option<&mpsc::Sender<Batch>>, batch: Batch) {
 
 /// JSON lines in, text lines out.
 #[derive(Default)]
-struct Parser {
+pub(super) struct Parser {
     buffer: BytesMut,
     /// Text without its newline so far.
     text: String,
 }
 
 impl Parser {
-    fn feed(&mut self, piece: &[u8], end: &mut End) -> Batch {
+    /// Whether what waits for its end is not too long.
+    pub(super) fn check(&self, api: &Api) -> Result<(), RuntimeError> {
+        if self.buffer.len() > limits::ENGINE_LINE_BYTES {
+            return Err(api.unclear("a line of its answer is too long"));
+        }
+        Ok(())
+    }
+
+    /// Takes what came; each whole value is shown as well.
+    pub(super) fn feed_values(&mut self, piece: &[u8], end: &mut End, mut see: impl FnMut(&Value)) -> Batch {
         self.buffer.extend_from_slice(piece);
         let mut batch = Batch::new();
         while let Some(at) = self.buffer.iter().position(|byte| *byte == b'\n') {
             let line = self.buffer.split_to(at + 1);
-            self.value(&line, end, &mut batch);
+            if let Some(value) = self.value(&line, end, &mut batch) {
+                see(&value);
+            }
         }
         batch
     }
 
-    fn finish(&mut self, end: &mut End) -> Batch {
+    fn feed(&mut self, piece: &[u8], end: &mut End) -> Batch {
+        self.feed_values(piece, end, |_| ())
+    }
+
+    pub(super) fn finish(&mut self, end: &mut End) -> Batch {
         let mut batch = Batch::new();
         let rest = self.buffer.split();
         self.value(&rest, end, &mut batch);
@@ -76,16 +89,16 @@ impl Parser {
         batch
     }
 
-    fn value(&mut self, json: &[u8], end: &mut End, batch: &mut Batch) {
+    fn value(&mut self, json: &[u8], end: &mut End, batch: &mut Batch) -> Option<Value> {
         // What is no JSON is blank or noise of a proxy in between.
-        let Ok(value) = serde_json::from_slice::<Value>(json) else { return };
+        let value = serde_json::from_slice::<Value>(json).ok()?;
         let field = |name: &str| value.get(name).and_then(Value::as_str);
         let detail = value.pointer("/errorDetail/message").and_then(Value::as_str);
         if let Some(reason) = detail.or(field("error")) {
             end.error.get_or_insert(reason.trim_end().to_owned());
             batch.push(line(reason.trim_end().to_owned()));
         }
-        let Some(text) = field("stream") else { return };
+        let Some(text) = field("stream") else { return Some(value) };
         if let Some(image) =
             text.trim().strip_prefix("Loaded image: ").or(text.trim().strip_prefix("Loaded image ID: "))
         {
@@ -101,6 +114,7 @@ impl Parser {
         if self.text.len() > limits::LINE_BYTES {
             batch.push(line(std::mem::take(&mut self.text)));
         }
+        Some(value)
     }
 }
 

@@ -1,5 +1,6 @@
-//! A directory for a source tree, which does not outlive the work on it.
+//! A directory for a source tree or an archive, which does not outlive the work on it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +12,14 @@ use crate::host::{Files, Host};
 use crate::limits;
 
 /// Removes its directory when it is dropped, unless it was kept.
-pub(super) struct SourceDir {
+pub struct WorkDir {
     files: Arc<dyn Files>,
     tasks: TaskTracker,
     path: PathBuf,
     kept: bool,
 }
 
-impl SourceDir {
+impl WorkDir {
     /// Makes an empty directory.
     pub(super) async fn make(host: &Host, tasks: &TaskTracker) -> io::Result<Self> {
         let path = host.files.make_source_dir().await?;
@@ -26,7 +27,7 @@ impl SourceDir {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -45,7 +46,13 @@ impl SourceDir {
     }
 }
 
-impl Drop for SourceDir {
+impl fmt::Debug for WorkDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WorkDir").field(&self.path).finish()
+    }
+}
+
+impl Drop for WorkDir {
     fn drop(&mut self) {
         if self.kept {
             return;
