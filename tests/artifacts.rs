@@ -5,8 +5,6 @@
 
 #[path = "support/deploying.rs"]
 mod deploying;
-#[path = "support/ports.rs"]
-mod ports;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,12 +12,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deploying::{Machine, docker, run, undeploy_of, wait_for};
+use deploying::{Machine, docker, free_port, run, undeploy_of, wait_for};
 use otturnaut::build::BuildSource;
 use otturnaut::deploy::{Content, DeployError, Deployment, ObtainError, Origin};
 use otturnaut::host::{Download, DownloadError, Host, RegistryAuth, RuntimeError, Transfer};
 use otturnaut::secret::Secret;
-use ports::free_port;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -277,7 +274,7 @@ impl Server {
 async fn serve(mut stream: TcpStream, content: &[u8], (manner, number): (Manner, usize)) -> Option<()> {
     let mut request = vec![0; 4096];
     let read = stream.read(&mut request).await.ok()?;
-    let request = String::from_utf8_lossy(&request[..read]).to_lowercase();
+    let request = String::from_utf8_lossy(request.get(..read)?).to_lowercase();
     let asked = request.split("range: bytes=").nth(1).and_then(|range| range.split('-').next()?.parse::<usize>().ok());
     let (from, most) = match manner {
         Manner::Whole => (0, usize::MAX),
@@ -288,7 +285,7 @@ async fn serve(mut stream: TcpStream, content: &[u8], (manner, number): (Manner,
             return stream.write_all(answer.as_bytes()).await.ok();
         }
     };
-    let rest = &content[from..];
+    let rest = content.get(from..)?;
     let head = if from > 0 {
         format!("206 Part\r\ncontent-range: bytes {from}-{}/{}", content.len() - 1, content.len())
     } else {
@@ -296,7 +293,7 @@ async fn serve(mut stream: TcpStream, content: &[u8], (manner, number): (Manner,
     };
     let head = format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", rest.len());
     stream.write_all(head.as_bytes()).await.ok()?;
-    stream.write_all(&rest[..most.min(rest.len())]).await.ok()
+    stream.write_all(rest.get(..most).unwrap_or(rest)).await.ok()
 }
 
 fn sum(content: &[u8]) -> String {

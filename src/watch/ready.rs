@@ -76,6 +76,8 @@ struct Ended {
     reason: String,
     exit_code: Option<i64>,
     out_of_memory: bool,
+    /// It runs again, and what ended it is not known.
+    restarted: bool,
 }
 
 /// Waits until the container is ready; gives what it answered. Ends at once where it exits.
@@ -84,24 +86,32 @@ struct Ended {
 /// It exited, the time was up, or what is asked can never be good.
 pub async fn wait_ready(host: &Host, readiness: &Readiness) -> Result<String, NotReady> {
     let mut seen = Seen::default();
+    let runtime = host.runtimes.runtime(&readiness.runtime);
+    let mut exit = runtime.wait(&readiness.container);
     let outcome = tokio::select! {
         // What exits at the moment of a good answer is gone all the same.
         biased;
-        ended = until_gone(host, readiness) => Err(ended),
+        ended = until_gone((&*runtime, &mut exit), readiness) => Err(ended),
         outcome = until_good(host, readiness, &mut seen) => outcome,
     };
-    let ended = match outcome {
+    let mut ended = match outcome {
         Ok(answer) => return Ok(answer),
         Err(ended) => ended,
     };
+    // A restart that was seen before the engine told of the exit: its word has the code.
+    if ended.restarted
+        && let Ok(Ok(code)) = timeout(limits::EXIT_WORD, exit).await
+    {
+        ended = exited(&*runtime, readiness, code).await;
+    }
     let log = exit::last_lines(host, &readiness.runtime, &readiness.container).await;
-    let Ended { reason, exit_code, out_of_memory } = ended;
+    let Ended { reason, exit_code, out_of_memory, .. } = ended;
     let why = Why { reason, exit_code, out_of_memory, last: seen.last, probes: seen.probes };
     Err(NotReady { container: readiness.container.clone(), why, log })
 }
 
 async fn until_good(host: &Host, readiness: &Readiness, seen: &mut Seen) -> Result<String, Ended> {
-    let ended = |reason| Ended { reason, exit_code: None, out_of_memory: false };
+    let ended = |reason| Ended { reason, exit_code: None, out_of_memory: false, restarted: false };
     let within = readiness.within.min(limits::HEALTH);
     let deadline = Instant::now() + within;
     let longest = readiness.interval.max(limits::FIRST_PAUSE);
@@ -145,37 +155,32 @@ async fn ask(host: &Host, checks: &[Check]) -> Verdict {
 }
 
 /// Waits until the container exits; one that the engine starts again has exited all the same.
-async fn until_gone(host: &Host, readiness: &Readiness) -> Ended {
-    let runtime = host.runtimes.runtime(&readiness.runtime);
-    let mut exit = runtime.wait(&readiness.container);
+async fn until_gone(
+    (runtime, exit): (&dyn Runtime, &mut (impl Future<Output = Result<i64, RuntimeError>> + Unpin)),
+    readiness: &Readiness,
+) -> Ended {
     let exit = tokio::select! {
         biased;
-        exit = &mut exit => exit,
-        restarted = until_restarted(&*runtime, &readiness.container) => {
-            if restarted.exit_code.is_some() {
-                return restarted;
-            }
-            // Seen before the engine told of it: its word has the code.
-            match timeout(limits::EXIT_WORD, exit).await {
-                Ok(Ok(code)) => Ok(code),
-                Ok(Err(_)) | Err(_) => return restarted,
-            }
-        }
+        exit = exit => exit,
+        restarted = until_restarted(runtime, &readiness.container) => return restarted,
     };
     match exit {
-        Ok(code) => {
-            let seen = runtime.inspect(&readiness.container).await.ok();
-            let out_of_memory = seen.as_ref().is_some_and(|seen| seen.oom_killed);
-            Ended { reason: exit::describe(code, seen.as_ref()), exit_code: Some(code), out_of_memory }
-        }
+        Ok(code) => exited(runtime, readiness, code).await,
         Err(RuntimeError::NotFound { .. }) => {
-            Ended { reason: "the container is gone".to_owned(), exit_code: None, out_of_memory: false }
+            let reason = "the container is gone".to_owned();
+            Ended { reason, exit_code: None, out_of_memory: false, restarted: false }
         }
         Err(error) => {
             tracing::debug!(container = readiness.container, %error, "an exit would not be noticed at once");
-            until_restarted(&*runtime, &readiness.container).await
+            Ended { restarted: false, ..until_restarted(runtime, &readiness.container).await }
         }
     }
+}
+
+async fn exited(runtime: &dyn Runtime, readiness: &Readiness, code: i64) -> Ended {
+    let seen = runtime.inspect(&readiness.container).await.ok();
+    let out_of_memory = seen.as_ref().is_some_and(|seen| seen.oom_killed);
+    Ended { reason: exit::describe(code, seen.as_ref()), exit_code: Some(code), out_of_memory, restarted: false }
 }
 
 /// Looks now and then whether it was started again: an exit may have come before anybody waited for it.
@@ -186,7 +191,7 @@ async fn until_restarted(runtime: &dyn Runtime, container: &str) -> Ended {
             && (seen.restart_count > 0 || seen.exit_code.is_some())
         {
             let (exit_code, out_of_memory) = (seen.exit_code, seen.oom_killed);
-            return Ended { reason: exit::state(&seen), exit_code, out_of_memory };
+            return Ended { reason: exit::state(&seen), exit_code, out_of_memory, restarted: exit_code.is_none() };
         }
     }
 }

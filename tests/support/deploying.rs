@@ -21,7 +21,7 @@ use otturnaut::deploy::{
 use otturnaut::host::{Host, HostSettings, ProxySettings, RuntimeKind, RuntimeTarget, install_crypto};
 use otturnaut::secret::Secret;
 use otturnaut::watch::{Events, Monitor};
-use ports::free_port;
+pub(crate) use ports::free_port;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
