@@ -28,8 +28,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let tasks = TaskTracker::new();
     let host = Host::real(host_settings(&config, OpenFiles::raise())).context("cannot use this machine")?;
     look_around(&config);
-    let parts = Parts::new(&config, &host);
-    let Parts { state, ports, events, monitor, live, figures, engine } = parts;
+    let parts = Parts::new(&config, &host, &tasks);
+    let Parts { state, ports, events, monitor, live, figures, build, engine } = parts;
     say_up(&events);
     // Early, so that a Caddy that is not there has been waited for when the node is.
     tasks.spawn(watch::keep_routes(host.clone(), events.clone(), shutdown.requested.clone()));
@@ -44,7 +44,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     tasks.spawn(async move { sources.sweep().await });
     let api = Api {
         git,
-        build: Build::new(host.clone(), tasks.clone()),
+        build,
         engine: engine.clone(),
         runners: api::runners(),
         logs: Logs { outpost: config.node.to_string().into(), host: host.clone(), state: state.clone() },
@@ -81,11 +81,12 @@ struct Parts {
     monitor: Monitor,
     live: Live,
     figures: Figures,
+    build: Build,
     engine: Engine,
 }
 
 impl Parts {
-    fn new(config: &Config, host: &Host) -> Self {
+    fn new(config: &Config, host: &Host, tasks: &TaskTracker) -> Self {
         let (outpost, state) = (config.node.to_string(), AppState::default());
         let ports = PortManager::new(config.port_range.clone(), host.network.clone());
         let events = Events::new(host.storage.clone());
@@ -93,6 +94,7 @@ impl Parts {
         let live = Live::new(host.clone(), outpost.clone(), monitor.clone(), events.clone());
         let watching = (live.clone(), monitor.clone(), events.clone());
         let figures = Figures::new(host.clone(), state.clone(), watching, config.metrics.is_some());
+        let build = Build::new(host.clone(), tasks.clone());
         let engine = Engine::new(EngineSettings {
             outpost,
             host: host.clone(),
@@ -100,8 +102,9 @@ impl Parts {
             ports: ports.clone(),
             events: events.clone(),
             monitor: monitor.clone(),
+            build: build.clone(),
         });
-        Self { state, ports, events, monitor, live, figures, engine }
+        Self { state, ports, events, monitor, live, figures, build, engine }
     }
 }
 

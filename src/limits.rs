@@ -252,6 +252,12 @@ pub const KEPT_RELEASES: usize = 5;
 /// Most that a deployment may ask for: each keeps an image.
 pub const MOST_KEPT_RELEASES: usize = 100;
 
+/// Builds that run at once; more wait for their turn.
+pub const BUILDS: usize = 2;
+
+/// Weight of a build beside a container's 1024 where processors are short.
+pub const BUILD_CPU_SHARES: u64 = 256;
+
 /// Bytes that a source tree and its history may take on this machine.
 pub const SOURCE_BYTES: u64 = 8 << 30;
 

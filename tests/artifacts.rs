@@ -422,6 +422,7 @@ async fn a_version_is_built_from_its_repository_and_deployed() {
             build_args: [].into(),
             ssh_key: None,
             submodules: false,
+            resources: otturnaut::host::Resources::default(),
         })
     };
     let failed = run(&engine, of(machine.deployment("shop"), source("nope"))).await.unwrap_err();

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::args::{arg, error, ok, opts};
 use super::command::Output;
-use super::{Api, errors, git, runtime};
+use super::{Api, attributes, errors, git, runtime};
 use crate::build::{self, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, GitError};
 use crate::host::RuntimeKind;
 use crate::limits;
@@ -74,6 +74,7 @@ pub(super) fn source(config: &Reader<'_>) -> Result<BuildSource, ReadError> {
         build_args: fields.read("build_args", |args| args.variables())?.unwrap_or_default(),
         ssh_key: fields.read("ssh_key", |key| key.path())?,
         submodules: git::submodules(&fields)?,
+        resources: fields.read("resources", |resources| attributes::resources(&resources))?.unwrap_or_default(),
     })
 }
 

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use super::git;
 use super::{Git, GitError, GitOptions, WorkDir};
 use crate::apps::{InvalidName, check_app_id};
-use crate::host::{Batch, BuildImage, Host, Recipe, RuntimeError, RuntimeTarget};
+use crate::host::{Batch, BuildImage, Host, Recipe, Resources, RuntimeError, RuntimeTarget};
 use crate::limits;
 use crate::secret::Secret;
 
@@ -31,6 +32,8 @@ pub struct BuildSource {
     pub ssh_key: Option<PathBuf>,
     /// Whether submodules are fetched too.
     pub submodules: bool,
+    /// What the build may use.
+    pub resources: Resources,
 }
 
 impl BuildSource {
@@ -153,18 +156,24 @@ impl Fetched {
     }
 }
 
-/// Builds images.
+/// Builds images, so many at once among all that are cloned from one.
 #[derive(Clone)]
 pub struct Build {
     host: Host,
     git: Git,
     tasks: TaskTracker,
+    turns: Arc<Semaphore>,
 }
 
 impl Build {
     /// Builds with the host's git and engines; what is left of a broken build is removed by tasks of `tasks`.
     pub fn new(host: Host, tasks: TaskTracker) -> Self {
-        Self { git: Git::new(host.clone(), tasks.clone()), host, tasks }
+        Self {
+            git: Git::new(host.clone(), tasks.clone()),
+            host,
+            tasks,
+            turns: Arc::new(Semaphore::new(limits::BUILDS)),
+        }
     }
 
     /// Fetches the source, builds the image, gives its tag. Progress goes to `progress`: a slow receiver slows the build's
@@ -238,7 +247,10 @@ impl Build {
             recipe: Recipe::Dockerfile { path: source.dockerfile.clone() },
             tag: fetched.tag.clone(),
             build_args: source.build_args.clone(),
+            resources: source.resources,
         };
+        // A closed queue of turns there is not: nobody closes it.
+        let _turn = self.turns.acquire().await;
         self.host.runtimes.runtime(runtime).build_image(&image, lines).await
     }
 

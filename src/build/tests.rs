@@ -533,6 +533,7 @@ mod builds {
             build_args: BTreeMap::new(),
             ssh_key: None,
             submodules: false,
+            resources: Resources::default(),
         };
         (source, commits[2].clone())
     }

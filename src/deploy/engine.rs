@@ -22,6 +22,7 @@ use super::{
     DeployError, DeployStep, Deployment, HealthPolicy, Progress, Status, UndeployError, UndeployStep, generate_id,
 };
 use crate::apps::{AppState, PortManager, check_app_id};
+use crate::build::Build;
 use crate::host::{Host, RuntimeTarget};
 use crate::limits;
 use crate::watch::{Events, Monitor};
@@ -41,6 +42,8 @@ pub struct EngineSettings {
     pub events: Events,
     /// What runs is watched there.
     pub monitor: Monitor,
+    /// Gets sources and builds images.
+    pub build: Build,
 }
 
 /// How a deploy runs.
@@ -264,7 +267,7 @@ impl Engine {
             settings: self.0.settings.clone(),
             journal: self.0.journal.clone(),
             health: options.health,
-            build: self.0.build.clone(),
+            build: self.0.settings.build.clone(),
             fetched: None,
             image,
             rollback: kind == RunKind::Rollback,

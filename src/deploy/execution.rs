@@ -18,7 +18,6 @@ use super::runs::{RunState, Runs};
 use super::saga::{self, Failed, Stuck};
 use super::undeploy::Undeploy;
 use super::{DeployError, DeployStep, Status, UndeployError, UndeployStep, forward, steps};
-use crate::build::Build;
 use crate::limits;
 
 /// What all runs share.
@@ -31,8 +30,6 @@ pub(super) struct Inner {
     pub(super) tasks: TaskTracker,
     /// What goes on beside them until the end.
     background: TaskTracker,
-    /// Gets sources and builds images.
-    pub(super) build: Build,
     /// Nothing new is begun.
     pub(super) closing: CancellationToken,
     /// What runs is cancelled.
@@ -55,15 +52,13 @@ enum NoTurn {
 impl Inner {
     /// One that has nothing under way, and writes its journal in the background.
     pub(super) fn new(settings: EngineSettings) -> Arc<Self> {
-        let background = TaskTracker::new();
         let inner = Arc::new(Self {
             journal: Journal::new(settings.host.storage.clone()),
-            build: Build::new(settings.host.clone(), background.clone()),
             settings,
             queue: Queue::default(),
             runs: Runs::default(),
             tasks: TaskTracker::new(),
-            background,
+            background: TaskTracker::new(),
             closing: CancellationToken::new(),
             cancelled: CancellationToken::new(),
             ended: CancellationToken::new(),

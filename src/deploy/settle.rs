@@ -75,7 +75,7 @@ fn run(engine: &Arc<Inner>, id: RunId, (deployment, open): (&Deployment, &OpenRu
         settings: engine.settings.clone(),
         journal: engine.journal.clone(),
         health: HealthPolicy::default(),
-        build: engine.build.clone(),
+        build: engine.settings.build.clone(),
         fetched: None,
         image: None,
         rollback,

@@ -100,6 +100,8 @@ pub struct BuildImage {
     pub tag: String,
     /// Build arguments.
     pub build_args: BTreeMap<String, String>,
+    /// What it may use.
+    pub resources: Resources,
 }
 
 /// How an image is built.

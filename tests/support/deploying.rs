@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use otturnaut::apps::{AppState, PortManager};
+use otturnaut::build::Build;
 use otturnaut::deploy::{
     DeployError, Deployed, Deployment, Engine, EngineSettings, ExecuteOptions, UndeployRequest, generate_id,
 };
@@ -24,6 +25,7 @@ use otturnaut::watch::{Events, Monitor};
 pub(crate) use ports::free_port;
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
+use tokio_util::task::TaskTracker;
 
 pub const DOCKER: RuntimeTarget = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
 
@@ -144,7 +146,10 @@ impl Place {
         let outpost = format!("{}@127.0.0.1", self.mark);
         let events = Events::new(host.storage.clone());
         let monitor = Monitor::new(host.clone(), state.clone(), events.clone());
-        let settings = EngineSettings { outpost, host, state: state.clone(), ports: ports.clone(), events, monitor };
+        let build = Build::new(host.clone(), TaskTracker::new());
+        let (state, ports) = (state.clone(), ports.clone());
+        let settings =
+            EngineSettings { outpost, host, state: state.clone(), ports: ports.clone(), events, monitor, build };
         (Engine::new(settings), state, ports)
     }
 

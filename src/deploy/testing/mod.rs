@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::apps::{AppState, Labels, PortManager};
+use crate::build::Build;
 use crate::deploy::{Deployment, Engine, EngineSettings};
 use crate::host::{Container, ContainerStatus, Document, HealthState, Host, Route, RuntimeKind, RuntimeTarget};
 use crate::watch::{Events, Monitor};
@@ -161,6 +163,7 @@ impl Machine {
             outpost: OUTPOST.to_owned(),
             ports: PortManager::new(10_000..=10_009, host.network.clone()),
             monitor: Monitor::new(host.clone(), state.clone(), events.clone()),
+            build: Build::new(host.clone(), TaskTracker::new()),
             host,
             state,
             events,

@@ -5,13 +5,14 @@
 //! api.rs     requests, answers, errors
 //! exec.rs    commands in containers;  logs.rs  their last output;  events.rs  their exits;  usage.rs  what they use
 //! reader.rs  their logs as they are asked for: answer.rs  a slow answer;  frames.rs, entries.rs  what is in it
-//! stream.rs  answers that come line by line: builds, loads;  pull.rs  pulls;  archive.rs  what an archive says of itself
-//! context.rs a directory as a tar stream, for builds;  ignore.rs  what of it stays here
+//! stream.rs  answers that come line by line;  pull.rs  pulls;  archive.rs  what an archive says of itself
+//! build.rs   builds: context.rs  a directory as a tar stream;  ignore.rs  what of it stays here
 //! ```
 
 mod answer;
 mod api;
 mod archive;
+mod build;
 mod container;
 mod context;
 mod entries;
@@ -44,7 +45,7 @@ use super::log::{LogQuery, LogReader};
 use super::runtime::{
     Container, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
-use super::spec::{BuildImage, ContainerSpec, PullImage, Recipe};
+use super::spec::{BuildImage, ContainerSpec, PullImage};
 use crate::limits;
 
 /// Where Podman serves its API for root.
@@ -271,32 +272,7 @@ impl Runtime for Engine {
     }
 
     async fn build_image(&self, build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError> {
-        let failed = |reason| RuntimeError::Build { tag: build.tag.clone(), reason };
-        let Recipe::Dockerfile { path: dockerfile } = &build.recipe else {
-            let engine = self.api.engine;
-            return Err(failed(format!("{engine} builds from a Dockerfile, not by a command of its own")));
-        };
-        let args = serde_json::to_string(&build.build_args).unwrap_or_default();
-        let query = [
-            ("t", build.tag.clone()),
-            ("dockerfile", dockerfile.clone()),
-            ("buildargs", args),
-            ("rm", "1".to_owned()),
-            ("forcerm", "1".to_owned()),
-        ];
-        let body = Body::wrap_stream(context::stream(&build.context, dockerfile));
-        let request =
-            self.api.request(Method::POST, "build", &query).header("content-type", "application/x-tar").body(body);
-        let answer = match self.api.send(request).await {
-            Ok(answer) => answer,
-            // What is wrong with the Dockerfile comes as an error status: it is the build that failed.
-            Err(RuntimeError::Http { body, .. }) => return Err(failed(api::message(&body).to_owned())),
-            Err(e) => return Err(e),
-        };
-        match stream::follow(answer, &self.api, lines).await?.error {
-            Some(reason) => Err(failed(reason)),
-            None => Ok(()),
-        }
+        build::build(&self.api, build, lines).await
     }
 
     async fn archive_names(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {

@@ -1,5 +1,7 @@
 //! Answers that come as JSON values one after another, as builds, loads and pulls give them.
 
+use std::collections::VecDeque;
+
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use reqwest::Response;
@@ -18,6 +20,44 @@ pub(super) struct End {
     pub(super) error: Option<String>,
     /// The image that was loaded.
     pub(super) loaded: Option<String>,
+    /// The step of a build that was begun last.
+    step: Option<String>,
+    /// What was said last in it.
+    last: VecDeque<String>,
+}
+
+impl End {
+    /// What went wrong, where, and what was said last.
+    pub(super) fn told(&self, reason: &str) -> String {
+        let mut told = reason.to_owned();
+        for step in &self.step {
+            told.extend(["\nin ", step]);
+        }
+        for (at, line) in self.last.iter().enumerate() {
+            told.extend([if at == 0 { ", which said last:\n" } else { "\n" }, line]);
+        }
+        told
+    }
+
+    fn hear(&mut self, line: &str) {
+        if line.starts_with("Step ") || line.starts_with("STEP ") {
+            self.step = Some(cut(line));
+            self.last.clear();
+        } else if !OWN_WORDS.iter().any(|own| line.starts_with(own)) && !line.trim().is_empty() {
+            self.last.push_back(cut(line));
+            if self.last.len() > limits::TOLD_LINES {
+                self.last.pop_front();
+            }
+        }
+    }
+}
+
+/// What an engine says of its own doings within a step.
+const OWN_WORDS: [&str; 3] = [" ---> ", "Removing intermediate container", "--> "];
+
+/// As much of a line as is told.
+fn cut(line: &str) -> String {
+    line.chars().take(limits::TOLD_LINE_BYTES).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Reads the answer to its end; its text goes to `lines`, and a slow receiver slows the engine.
@@ -84,6 +124,7 @@ impl Parser {
         let rest = self.buffer.split();
         self.value(&rest, end, &mut batch);
         if !self.text.is_empty() {
+            end.hear(&self.text);
             batch.push(line(std::mem::take(&mut self.text)));
         }
         batch
@@ -108,7 +149,9 @@ impl Parser {
         while let Some(at) = self.text.find('\n') {
             let rest = self.text.split_off(at + 1);
             let whole = std::mem::replace(&mut self.text, rest);
-            batch.push(line(whole.trim_end_matches(['\n', '\r']).to_owned()));
+            let whole = whole.trim_end_matches(['\n', '\r']);
+            end.hear(whole);
+            batch.push(line(whole.to_owned()));
         }
         // A line that does not end is passed on in pieces.
         if self.text.len() > limits::LINE_BYTES {
@@ -146,6 +189,22 @@ mod tests {
         let (lines, end) = texts(&[ANSWER]);
         assert_eq!(lines, ["Step 1/2 : FROM scratch", " ---> a", "it failed", "b"]);
         assert_eq!(end.error.as_deref(), Some("it failed"));
+    }
+
+    #[test]
+    fn an_error_of_a_build_tells_the_step_and_what_was_said_in_it() {
+        let says = |text: &str| format!("{}\n", serde_json::json!({ "stream": text }));
+        let answer = [
+            "Step 1/2 : FROM a\n",
+            " ---> 12ab\n",
+            "Step 2/2 : RUN make\n",
+            " ---> Running in 34cd\n",
+            "cc x.c\nx.c:1: no\n",
+        ]
+        .map(says)
+        .concat();
+        let (_, end) = texts(&[answer.as_bytes()]);
+        assert_eq!(end.told("exit 2"), "exit 2\nin Step 2/2 : RUN make, which said last:\ncc x.c\nx.c:1: no");
     }
 
     #[test]
