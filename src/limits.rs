@@ -563,5 +563,8 @@ pub const SHORTEST_MONITOR_INTERVAL: Duration = Duration::from_millis(500);
 /// A disk is low when less than one part in so many is left.
 pub const DISK_LOW_PART: u64 = 20;
 
+/// Bytes of a large disk that no build, pull or download takes.
+pub const DISK_RESERVE: u64 = 1 << 30;
+
 /// Time for an engine to tell of an exit that came already.
 pub const EXIT_WORD: Duration = Duration::from_secs(2);

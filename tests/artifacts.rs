@@ -309,7 +309,7 @@ async fn fetch(
     (sha256, to, most): (String, &Path, u64),
 ) -> Result<(), DownloadError> {
     let (progress, _) = watch::channel(Transfer::default());
-    host.network.download(&Download { url, sha256, to: to.to_owned(), most }, progress).await
+    host.network.download(&Download { url, sha256, to: to.to_owned(), most, room: None }, progress).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -382,6 +382,27 @@ async fn a_disk_that_is_full_ends_a_download_and_leaves_nothing() {
     let failed = run(&engine, of(machine.deployment("shop"), origin)).await.unwrap_err();
     let failed = not_obtained(&machine, failed);
     assert!(matches!(&failed, ObtainError::Fetch(DownloadError::File(_))), "{failed:?}");
+    drop(small);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_refused_with_figures_before_it_comes() {
+    let machine = Machine::start();
+    let small = SmallDisk::at(machine.place.data_dir.clone());
+    let (engine, ..) = machine.engine();
+    let content = vec![7; 4 << 20];
+    let server = Server::start(content.clone(), Manner::Whole).await;
+    let origin = Origin::Fetch { url: server.url(), sha256: sum(&content) };
+    let failed = run(&engine, of(machine.deployment("shop"), origin)).await.unwrap_err();
+    let failed = not_obtained(&machine, failed);
+    let ObtainError::Fetch(DownloadError::NoRoom { free, needed, .. }) = failed else { panic!("{failed:?}") };
+    assert!(free < 1 << 20 && needed == 4 << 20, "{free} {needed}");
+    // Nothing is left of it: not even what may be kept in reserve.
+    std::fs::write(machine.place.data_dir.join("filler"), vec![0; 970 << 10]).unwrap();
+    let origin = Origin::Fetch { url: server.url(), sha256: sum(&content) };
+    let failed = run(&engine, of(machine.deployment("shop"), origin)).await.unwrap_err();
+    let failed = not_obtained(&machine, failed);
+    assert!(matches!(&failed, ObtainError::DiskLow(low) if low.path == machine.place.data_dir), "{failed:?}");
     drop(small);
 }
 

@@ -181,6 +181,7 @@ async fn an_image_is_built_from_a_repository_and_deployed() {
         build_args: BTreeMap::from([("WHAT".to_owned(), "built".to_owned())]),
         ssh_key: None,
         submodules: false,
+        resources: otturnaut::host::Resources::default(),
     };
     let options = BuildOptions { timeout: None, runtime: DOCKER };
     let tag = build.run(&machine.app("built"), &source, &options, None).await.unwrap();

@@ -47,8 +47,8 @@ async fn a_build_may_use_what_it_is_given_and_gives_way_to_what_runs() {
         let resources = Resources { memory: Some(64 << 20), cpu_millis: Some(500), pids: None };
         let (told, received) = mpsc::channel(64);
         let build = BuildImage { resources, ..build_of(&dir, &tag) };
-        let (built, lines) = tokio::join!(engine.build_image(&build, Some(told)), lines(received));
-        built.unwrap();
+        let (outcome, lines) = tokio::join!(engine.build_image(&build, Some(told)), lines(received));
+        outcome.unwrap();
         let said = |names: [&str; 2], wanted: &str| {
             let told = lines.iter().find(|line| names.iter().any(|name| line.starts_with(name)));
             assert!(told.is_some_and(|line| line.contains(wanted)), "{kind}: {wanted} of {names:?} in {lines:?}");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::health_check;
 use crate::host::{Resources, Restart};
-use crate::term::Term;
 use crate::term::read::{Fields, ReadError, Reader};
+use crate::term::{Float, Term, atom};
 
 /// The attributes, where they are not given as the engine has them.
 #[derive(Debug, Default, PartialEq)]
@@ -54,6 +54,20 @@ pub(super) fn resources(value: &Reader<'_>) -> Result<Resources, ReadError> {
     })
 }
 
+/// The atom that is read as this restart.
+pub(super) fn restart_term(restart: Restart) -> Term {
+    atom(RESTARTS.iter().find(|(_, known)| *known == restart).map_or("unless_stopped", |(name, _)| name))
+}
+
+/// The map that is read as these bounds.
+pub(super) fn resources_term(resources: Resources) -> Term {
+    let Resources { memory, cpu_millis, pids } = resources;
+    #[expect(clippy::cast_precision_loss, reason = "thousandths of some processors")]
+    let cpus = cpu_millis.and_then(|millis| Float::new(millis as f64 / 1000.0).ok());
+    let bounds = [("memory", memory.map(Term::from)), ("cpus", cpus.map(Term::Float)), ("pids", pids.map(Term::from))];
+    Term::Map(bounds.into_iter().filter_map(|(key, bound)| Some((atom(key), bound?))).collect())
+}
+
 fn memory(value: &Reader<'_>) -> Result<u64, ReadError> {
     let bytes = match value.term() {
         Term::Int(bytes) => u64::try_from(*bytes).ok(),
@@ -89,7 +103,7 @@ fn cpus(value: &Reader<'_>) -> Result<u64, ReadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::term::{Float, atom, binary, list, map};
+    use crate::term::{binary, list, map};
 
     fn of(key: &'static str, value: Term) -> Result<Attributes, String> {
         let term = map([(key, value)]);

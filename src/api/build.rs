@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::args::{arg, error, ok, opts};
 use super::command::Output;
-use super::{Api, attributes, errors, git, runtime};
+use super::{Api, attributes, disk, errors, git, runtime};
 use crate::build::{self, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, GitError};
 use crate::host::RuntimeKind;
 use crate::limits;
@@ -114,6 +114,7 @@ pub(super) fn failure(error: &BuildError) -> Result<Term, Raise> {
         BuildError::Clone { source: GitError::Refused { what, value, why }, .. } => {
             return Err(git::refused(what, value, why));
         }
+        BuildError::DiskLow(low) => disk::low(low),
         BuildError::Clone { source, .. } => tuple([atom("clone_failed"), git::reason(source)]),
         BuildError::Build { source, .. } => tuple([atom("build_failed"), errors::runtime(source)]),
         BuildError::Timeout { .. } => tuple([atom("build_failed"), atom("timeout")]),

@@ -8,6 +8,7 @@ mod build;
 mod caddy;
 mod command;
 mod deployment;
+mod disk;
 mod errors;
 mod events;
 mod git;
@@ -85,6 +86,7 @@ pub fn face(api: Api) -> Face {
         vec![health_check::module(&api), health_monitor::module(&api), events::module(&api), logs::module(&api)],
         vec![caddy::module(&api), caddy::route_module(), caddy::client_module(&api)],
         status::modules(&api).into(),
+        vec![disk::module(&api)],
         runtime::MODULES.map(|engine| runtime::module(&api, engine)).into(),
     ];
     all.into_iter().flatten().for_each(|module: Module| modules.add(module));

@@ -136,7 +136,7 @@ fn room(room: Room) -> Term {
     map([("total", Term::from(room.total)), ("free", Term::from(room.free)), ("used", Term::from(room.used()))])
 }
 
-fn disk(disk: &Disk) -> (&'static str, Term) {
+pub(super) fn disk(disk: &Disk) -> (&'static str, Term) {
     let of = match disk.of {
         DiskOf::Data => "data",
         DiskOf::Runtime(kind) => engine_name(kind),
@@ -205,7 +205,7 @@ fn does_name(does: AppDoes) -> &'static str {
     }
 }
 
-fn engine_name(kind: RuntimeKind) -> &'static str {
+pub(super) fn engine_name(kind: RuntimeKind) -> &'static str {
     match kind {
         RuntimeKind::Docker => "docker",
         RuntimeKind::Podman => "podman",

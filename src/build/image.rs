@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use super::git;
-use super::{Git, GitError, GitOptions, WorkDir};
+use super::{DiskLow, Git, GitError, GitOptions, WorkDir, check_room};
 use crate::apps::{InvalidName, check_app_id};
 use crate::host::{Batch, BuildImage, Host, Recipe, Resources, RuntimeError, RuntimeTarget};
 use crate::limits;
@@ -108,6 +108,9 @@ pub enum BuildError {
         /// Why.
         source: GitError,
     },
+    /// There is too little room for it.
+    #[error(transparent)]
+    DiskLow(#[from] DiskLow),
     /// The engine did not build it.
     #[error("the image {tag} could not be built")]
     Build {
@@ -221,6 +224,7 @@ impl Build {
     /// See [`BuildError`].
     pub async fn fetch(&self, app_id: &str, source: &BuildSource, deadline: Instant) -> Result<Fetched, BuildError> {
         check_app_id(app_id)?;
+        check_room(&*self.host.machine, 0, |_| true).await?;
         let git_options = GitOptions {
             git_ref: source.git_ref.clone(),
             ssh_key: source.ssh_key.clone(),

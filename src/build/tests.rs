@@ -153,6 +153,10 @@ impl Files for Machine {
         Ok(self.0.size.load(Ordering::Relaxed))
     }
 
+    async fn own_sizes(&self) -> io::Result<Vec<(String, u64)>> {
+        unreachable!("nobody asks")
+    }
+
     fn is_local_source(&self, path: &Path) -> bool {
         path.starts_with(self.0.root.path())
     }
@@ -195,6 +199,9 @@ impl Runtime for Machine {
         unreachable!("{NO_CONTAINER}")
     }
 
+    async fn space(&self) -> Result<EngineSpace, RuntimeError> {
+        unreachable!("nobody asks")
+    }
     async fn image(&self, _: &str) -> Result<Image, RuntimeError> {
         unreachable!("a build looks at no image")
     }

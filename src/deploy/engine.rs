@@ -169,6 +169,11 @@ impl Engine {
         Ok(plan::plan(&self.0, deployment, options).await)
     }
 
+    /// All applications that have releases.
+    pub fn apps(&self) -> Vec<String> {
+        self.0.journal.apps()
+    }
+
     /// What is kept of all releases and why; what is not, is removed unless it is only asked for.
     pub async fn prune(&self, dry_run: bool) -> Vec<Item> {
         let apps = self.0.journal.apps();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::build::{BuildError, BuildSource};
+use crate::build::{BuildError, BuildSource, DiskLow};
 use crate::host::{DownloadError, RegistryAuth, RuntimeError};
 use crate::secret::Secret;
 
@@ -60,6 +60,9 @@ pub enum ObtainError {
     /// The registry did not give it.
     #[error("it could not be pulled")]
     Pull(#[source] RuntimeError),
+    /// There is too little room for it.
+    #[error(transparent)]
+    DiskLow(#[from] DiskLow),
     /// It did not come in time.
     #[error("it did not come within {} s", .0.as_secs())]
     Timeout(std::time::Duration),

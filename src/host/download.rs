@@ -26,6 +26,8 @@ pub struct Download {
     pub to: PathBuf,
     /// Most bytes that are taken.
     pub most: u64,
+    /// Bytes that there is room for, if that is known.
+    pub room: Option<u64>,
 }
 
 /// How far something large is.
@@ -59,6 +61,16 @@ pub enum DownloadError {
     TooLarge {
         /// What it may have.
         most: u64,
+    },
+    /// There is less room for it than it has bytes.
+    #[error("{} has room for {free} bytes, and it has {needed}", path.display())]
+    NoRoom {
+        /// Where it was to be written.
+        path: PathBuf,
+        /// Bytes that it may take there.
+        free: u64,
+        /// Bytes that it has, or that came at least.
+        needed: u64,
     },
     /// It is not what was wanted.
     #[error("its SHA-256 is {got}, wanted is {wanted}")]
@@ -187,21 +199,27 @@ async fn go_on(
         status => return Err(DownloadError::Status(status.as_u16()).into()),
     }
     let total = answer.content_length().map(|length| taken.at.saturating_add(length));
-    let most = download.most;
-    if total.is_some_and(|total| total > most) {
-        return Err(DownloadError::TooLarge { most }.into());
-    }
+    fits(download, total.unwrap_or(0))?;
     while let Some(piece) = answer.chunk().await.map_err(|error| cut(&error))? {
         let at = taken.at + piece.len() as u64;
-        if at > most {
-            return Err(DownloadError::TooLarge { most }.into());
-        }
+        fits(download, at)?;
         taken.file.write_all(&piece).await.map_err(DownloadError::File)?;
         taken.digest.update(&piece);
         taken.at = at;
         progress.send_replace(Transfer { done: at, total });
     }
     Ok(())
+}
+
+/// Whether so many bytes may be taken.
+fn fits(download: &Download, bytes: u64) -> Result<(), DownloadError> {
+    if bytes > download.most {
+        return Err(DownloadError::TooLarge { most: download.most });
+    }
+    match download.room {
+        Some(free) if bytes > free => Err(DownloadError::NoRoom { path: download.to.clone(), free, needed: bytes }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether a part begins where it was asked to.

@@ -116,9 +116,18 @@ impl Files for DataFiles {
         blocking(move || files.sweep()).await
     }
 
-    async fn size(&self, directory: &Path) -> io::Result<u64> {
-        let directory = directory.to_owned();
-        blocking(move || Ok(size(&directory))).await
+    async fn size(&self, path: &Path) -> io::Result<u64> {
+        let path = path.to_owned();
+        blocking(move || Ok(size(&path))).await
+    }
+
+    async fn own_sizes(&self) -> io::Result<Vec<(String, u64)>> {
+        let Some(data_dir) = self.sources.parent().map(Path::to_owned) else { return Ok(Vec::new()) };
+        blocking(move || {
+            let entries = std::fs::read_dir(data_dir)?.flatten();
+            Ok(entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), size(&entry.path()))).collect())
+        })
+        .await
     }
 
     fn is_local_source(&self, path: &Path) -> bool {
@@ -138,8 +147,12 @@ impl Files for DataFiles {
 }
 
 /// What is there at the moment: files come and go meanwhile.
-fn size(directory: &Path) -> u64 {
-    let (mut bytes, mut left) = (0, vec![directory.to_owned()]);
+fn size(path: &Path) -> u64 {
+    match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => {}
+        found => return found.map_or(0, |found| found.len()),
+    }
+    let (mut bytes, mut left) = (0, vec![path.to_owned()]);
     while let Some(directory) = left.pop() {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
             match entry.metadata() {

@@ -39,8 +39,8 @@ pub use proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 pub use real::{HostSettings, install_crypto};
 pub use records::{read_records, write_record};
 pub use runtime::{
-    Container, ContainerStatus, EngineAction, EngineEvent, EngineEvents, ExecEnd, HealthState, Image, Runtime,
-    RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
+    Container, ContainerStatus, EngineAction, EngineEvent, EngineEvents, EngineSpace, ExecEnd, HealthState, Image,
+    KeptContainer, KeptImage, KeptVolume, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
 pub use spec::{BuildImage, ContainerSpec, Publish, PullImage, Recipe, RegistryAuth, Resources, Restart};
 pub use storage::{Document, Storage};

@@ -126,6 +126,52 @@ pub struct ExecEnd {
     pub output: String,
 }
 
+/// What an engine keeps on its disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EngineSpace {
+    /// Images.
+    pub images: Vec<KeptImage>,
+    /// Containers, running or not.
+    pub containers: Vec<KeptContainer>,
+    /// Volumes.
+    pub volumes: Vec<KeptVolume>,
+    /// Bytes of build cache.
+    pub build_cache: u64,
+}
+
+/// An image on an engine's disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptImage {
+    /// Its content's id.
+    pub id: String,
+    /// Its names.
+    pub names: Vec<String>,
+    /// Its bytes.
+    pub size: u64,
+    /// Those of them that other images have too.
+    pub shared: u64,
+}
+
+/// A container on an engine's disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptContainer {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Bytes that it has written.
+    pub size: u64,
+}
+
+/// A volume on an engine's disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptVolume {
+    /// Its name.
+    pub name: String,
+    /// Its bytes, 0 where that is not known.
+    pub size: u64,
+}
+
 /// Something happened to a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineEvent {
@@ -268,6 +314,8 @@ pub trait Runtime: Send + Sync {
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
     /// What a container uses; nothing if it does not run.
     async fn usage(&self, name: &str) -> Result<Option<Usage>, RuntimeError>;
+    /// What it keeps on its disk; adding it up takes an engine a while.
+    async fn space(&self) -> Result<EngineSpace, RuntimeError>;
     /// The image of that name or id, [`RuntimeError::NotFound`] if it is not here.
     async fn image(&self, name: &str) -> Result<Image, RuntimeError>;
     /// Gives an image a further name, `repository:tag`.

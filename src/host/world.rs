@@ -95,8 +95,10 @@ pub trait Files: Send + Sync {
     async fn keep_source_dir(&self, path: &Path) -> std::io::Result<PathBuf>;
     /// Removes what a death of the agent left of source directories, and those that nobody came back for.
     async fn sweep_source_dirs(&self) -> std::io::Result<()>;
-    /// Bytes of all files under a directory.
-    async fn size(&self, directory: &Path) -> std::io::Result<u64>;
+    /// Bytes of a file, or of all files under a directory.
+    async fn size(&self, path: &Path) -> std::io::Result<u64>;
+    /// Bytes of what the agent keeps, by name: the journal, the events, releases, logs, sources, ...
+    async fn own_sizes(&self) -> std::io::Result<Vec<(String, u64)>>;
     /// Whether repositories may be taken from this path of the machine.
     fn is_local_source(&self, path: &Path) -> bool;
     /// Removes a source directory with all that is in it; `Ok` if it is not there.

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use otturnaut::host::{
-    Batch, BuildImage, Connection, Container, ContainerSpec, Document, Download, DownloadError, EngineEvents, ExecEnd,
-    Host, Image, Line, LogQuery, LogReader, Network, Probe, ProbeAnswer, Proxies, Proxy, ProxyError, ProxySettings,
-    ProxyWriter, PullImage, Route, Runtime, RuntimeError, RuntimeTarget, Runtimes, Storage, Transfer, Usage,
+    Batch, BuildImage, Connection, Container, ContainerSpec, Document, Download, DownloadError, EngineEvents,
+    EngineSpace, ExecEnd, Host, Image, Line, LogQuery, LogReader, Network, Probe, ProbeAnswer, Proxies, Proxy,
+    ProxyError, ProxySettings, ProxyWriter, PullImage, Route, Runtime, RuntimeError, RuntimeTarget, Runtimes, Storage,
+    Transfer, Usage,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
@@ -131,6 +132,7 @@ deadly! { Runtime:
     tail(name: &str, count: usize) -> Result<Vec<Line>, RuntimeError>;
     logs(name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError>;
     exec(name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
+    space() -> Result<EngineSpace, RuntimeError>;
     image(name: &str) -> Result<Image, RuntimeError>;
     tag_image(image: &str, repository: &str, tag: &str) -> Result<(), RuntimeError>;
     remove_image(name: &str) -> Result<(), RuntimeError>;

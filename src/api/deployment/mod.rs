@@ -9,6 +9,7 @@ mod strategy;
 mod structure;
 mod undeploy;
 
+pub(super) use releases::item as kept_item;
 pub(super) use runs::run;
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::api::{build, errors};
+use crate::api::{build, disk, errors};
 use crate::build::BuildError;
 use crate::deploy::{ObtainError, Origin};
 use crate::host::{DownloadError, RegistryAuth};
@@ -92,6 +92,7 @@ pub(super) fn reason(error: &ObtainError) -> Result<Term, Raise> {
     let failed = |what, reason| tuple([atom("artifact_failed"), tuple([atom(what), reason])]);
     Ok(match error {
         ObtainError::Build(error @ BuildError::AppId(_)) => return Err(Raise::argument(error.to_string())),
+        ObtainError::DiskLow(low) | ObtainError::Build(BuildError::DiskLow(low)) => disk::low(low),
         ObtainError::Build(error) => tuple([atom("source_failed"), build::failure(error)?]),
         ObtainError::Pull(error) => failed("pull_failed", errors::runtime(error)),
         ObtainError::Load(error) => failed("load_failed", errors::runtime(error)),
@@ -106,6 +107,7 @@ pub(super) fn reason(error: &ObtainError) -> Result<Term, Raise> {
             DownloadError::Status(status) => failed("fetch_failed", tuple([atom("http_status"), Term::from(*status)])),
             DownloadError::Cut { reason, .. } => failed("fetch_failed", tuple([atom("cut"), binary(reason.as_str())])),
             DownloadError::File(error) => failed("fetch_failed", errors::io(error)),
+            DownloadError::NoRoom { path, free, needed } => disk::no_room((path, *free), *needed),
             DownloadError::Url => failed("fetch_failed", atom("badarg")),
         },
     })

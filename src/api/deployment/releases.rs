@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::{execute, progress, structure};
 use crate::api::args::{arg, error, opts};
-use crate::api::{Api, errors, runtime};
+use crate::api::{Api, attributes, errors, runtime};
 use crate::deploy::{Content, Deployment, Item, ItemKind, Release, RollbackError, Status};
+use crate::host::{Resources, Restart};
 use crate::limits;
 use crate::node::{CallResult, Context, Module};
 use crate::term::elixir::date_time;
@@ -115,7 +116,15 @@ fn given(deployment: &Deployment) -> impl Iterator<Item = (&'static str, Term)> 
     let texts = |texts: &[String]| list(texts.iter().map(|text| binary(text.as_str())));
     let time = |time: &Duration| Term::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     let Deployment { volumes, release_command, keep_releases, drain_timeout, stop_timeout, .. } = deployment;
+    let Deployment { command, networks, labels, restart, resources, .. } = deployment;
+    let labelled =
+        || Term::Map(labels.iter().map(|(name, value)| (binary(name.as_str()), binary(value.as_str()))).collect());
     let keys = [
+        (!command.is_empty()).then(|| ("command", texts(command))),
+        (!networks.is_empty()).then(|| ("networks", texts(networks))),
+        (!labels.is_empty()).then(|| ("labels", labelled())),
+        (*restart != Restart::default()).then(|| ("restart", attributes::restart_term(*restart))),
+        (*resources != Resources::default()).then(|| ("resources", attributes::resources_term(*resources))),
         (!volumes.is_empty()).then(|| ("volumes", texts(volumes))),
         (!release_command.is_empty()).then(|| ("release_command", texts(release_command))),
         (*keep_releases != limits::KEPT_RELEASES).then(|| ("keep_releases", Term::from(*keep_releases))),
@@ -125,7 +134,7 @@ fn given(deployment: &Deployment) -> impl Iterator<Item = (&'static str, Term)> 
     keys.into_iter().flatten()
 }
 
-fn item(item: &Item) -> Term {
+pub(in crate::api) fn item(item: &Item) -> Term {
     let kind = match item.kind {
         ItemKind::Image => "image",
         ItemKind::Configuration => "configuration",

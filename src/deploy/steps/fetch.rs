@@ -5,13 +5,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::obtain::told;
-use crate::build::WorkDir;
+use crate::build::{WorkDir, check_room, room_for};
 use crate::deploy::DeployError;
 use crate::deploy::origin::{Content, ObtainError, Origin};
 use crate::deploy::progress::DeployStep;
 use crate::deploy::run::{Fetched, Run};
 use crate::deploy::saga::Step;
-use crate::host::{Download, Transfer};
+use crate::host::{DiskOf, Download, Transfer};
 use crate::limits;
 use crate::secret::Secret;
 
@@ -68,10 +68,12 @@ async fn or_cancelled(
 }
 
 async fn archive(run: &mut Run, (url, sha256): (Secret<String>, String)) -> Result<Fetched, DeployError> {
+    check_room(&*run.host().machine, 0, |_| true).await.map_err(|low| run.not_obtained(low.into()))?;
     run.progress.tell(DeployStep::FetchSource, "Fetching the archive").await;
     let dir = run.build.work_dir().await.map_err(|error| run.not_obtained(ObtainError::Place(error)))?;
     let (path, network) = (WorkDir::path(&dir).join("archive"), run.host().network.clone());
-    let download = Download { url, sha256: sha256.clone(), to: path.clone(), most: limits::ARTIFACT_BYTES };
+    let room = room_for(&*run.host().machine, DiskOf::Data).await;
+    let download = Download { url, sha256: sha256.clone(), to: path.clone(), most: limits::ARTIFACT_BYTES, room };
     let (progress, seen) = watch::channel(Transfer::default());
     let fetching = async {
         match timeout(limits::DOWNLOAD, network.download(&download, progress)).await {

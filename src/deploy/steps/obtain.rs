@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::build::BuildError;
+use crate::build::{BuildError, check_room};
 use crate::deploy::DeployError;
 use crate::deploy::origin::{Content, ObtainError, Origin};
 use crate::deploy::progress::DeployStep;
 use crate::deploy::run::{Fetched, Run};
 use crate::deploy::saga::Step;
-use crate::host::{PullImage, RegistryAuth, RuntimeError, Transfer};
+use crate::host::{DiskOf, PullImage, RegistryAuth, RuntimeError, Transfer};
 use crate::limits;
 
 /// The engine has the image.
@@ -26,7 +26,11 @@ impl Step<Run, DeployError> for ObtainImage {
 
     /// Notes the names that it will bring, so that an undo takes them away and no others.
     async fn prepare(&self, run: &mut Run) -> Result<(), DeployError> {
-        let names = match names(run).await {
+        let looked = async {
+            room(run).await?;
+            names(run).await
+        };
+        let names = match looked.await {
             Ok(names) => names,
             Err(error) => {
                 run.failed(DeployStep::ObtainImage, error.told()).await;
@@ -71,6 +75,20 @@ impl Step<Run, DeployError> for ObtainImage {
         run.notes.brought.clear();
         Ok(())
     }
+}
+
+/// Whether the engine has room for it; an archive takes about as much as it has.
+async fn room(run: &Run) -> Result<(), DeployError> {
+    let path = match (&run.deployment.origin, &run.fetched) {
+        (_, Some(Fetched::Archive { path, .. })) | (Origin::Load { path }, _) => Some(path),
+        _ => None,
+    };
+    let needed = match path {
+        Some(path) => run.host().files.size(path).await.unwrap_or(0),
+        None => 0,
+    };
+    let of_engine = |of| of == DiskOf::Runtime(run.deployment.runtime.kind);
+    check_room(&*run.host().machine, needed, of_engine).await.map_err(|low| run.not_obtained(low.into()))
 }
 
 /// The names that the image will have, as far as they are known.

@@ -12,9 +12,9 @@ use tokio::time::Instant;
 
 use super::{App, DOCKER, Fault, Inside, Machine, Running};
 use crate::host::{
-    Batch, BuildImage, Container, ContainerSpec, ContainerStatus, EngineEvents, ExecEnd, Image, Line, LogEntry,
-    LogQuery, LogReader, LogSource, PullImage, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Stream,
-    Transfer, Usage,
+    Batch, BuildImage, Container, ContainerSpec, ContainerStatus, EngineEvents, EngineSpace, ExecEnd, Image, Line,
+    LogEntry, LogQuery, LogReader, LogSource, PullImage, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    Stream, Transfer, Usage,
 };
 
 impl Inside {
@@ -210,6 +210,10 @@ impl Runtime for Machine {
     async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<ExecEnd, RuntimeError> {
         let (code, output) = self.inside().says.command;
         Ok(ExecEnd { exit_code: Some(code), output: output.to_owned() })
+    }
+
+    async fn space(&self) -> Result<EngineSpace, RuntimeError> {
+        unreachable!("no deploy asks for it")
     }
 
     async fn image(&self, name: &str) -> Result<Image, RuntimeError> {

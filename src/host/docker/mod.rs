@@ -3,7 +3,7 @@
 //! ```text
 //! mod.rs     containers and images as the domain wants them
 //! api.rs     requests, answers, errors
-//! exec.rs    commands in containers;  logs.rs  their last output;  events.rs  their exits;  usage.rs  what they use
+//! exec.rs    commands in containers;  logs.rs  their last output;  events.rs  their exits;  usage.rs  what they use;  space.rs  what is on disk
 //! reader.rs  their logs as they are asked for: answer.rs  a slow answer;  frames.rs, entries.rs  what is in it
 //! stream.rs  answers that come line by line;  pull.rs  pulls;  archive.rs  what an archive says of itself
 //! build.rs   builds: context.rs  a directory as a tar stream;  ignore.rs  what of it stays here
@@ -23,6 +23,7 @@ mod ignore;
 mod logs;
 mod pull;
 mod reader;
+mod space;
 mod stream;
 mod usage;
 
@@ -43,7 +44,8 @@ use super::command::{Batch, Line};
 use super::download::Transfer;
 use super::log::{LogQuery, LogReader};
 use super::runtime::{
-    Container, EngineEvents, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
+    Container, EngineEvents, EngineSpace, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
+    Usage,
 };
 use super::spec::{BuildImage, ContainerSpec, PullImage};
 use crate::limits;
@@ -239,6 +241,10 @@ impl Runtime for Engine {
 
     async fn usage(&self, name: &str) -> Result<Option<Usage>, RuntimeError> {
         usage::ask(&self.api, name).await.map_err(|e| not_found(e, name))
+    }
+
+    async fn space(&self) -> Result<EngineSpace, RuntimeError> {
+        space::ask(&self.api).await
     }
 
     async fn image(&self, name: &str) -> Result<Image, RuntimeError> {

@@ -30,7 +30,7 @@ impl End {
     /// What went wrong, where, and what was said last.
     pub(super) fn told(&self, reason: &str) -> String {
         let mut told = reason.to_owned();
-        for step in &self.step {
+        if let Some(step) = &self.step {
             told.extend(["\nin ", step]);
         }
         for (at, line) in self.last.iter().enumerate() {

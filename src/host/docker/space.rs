@@ -1,0 +1,45 @@
+//! What an engine keeps on its disk.
+
+use serde_json::Value;
+
+use super::api::Api;
+use crate::host::runtime::{EngineSpace, KeptContainer, KeptImage, KeptVolume, RuntimeError, RuntimeKind};
+
+/// Asks; engines add up all sizes for it, which takes them a while.
+pub(super) async fn ask(api: &Api) -> Result<EngineSpace, RuntimeError> {
+    let told = api.get("system/df", &[]).await?;
+    let list = |key: &str| told.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    Ok(EngineSpace {
+        images: list("Images").iter().map(|image| kept_image(api.engine, image)).collect(),
+        containers: list("Containers").iter().map(kept_container).collect(),
+        volumes: list("Volumes").iter().map(kept_volume).collect(),
+        build_cache: list("BuildCache").iter().map(|cache| number(cache, "/Size")).sum(),
+    })
+}
+
+fn kept_image(engine: RuntimeKind, image: &Value) -> KeptImage {
+    let seen = super::container::image(engine, image);
+    // Podman names an image without a name so.
+    let names = seen.tags.into_iter().filter(|name| !name.contains("<none>")).collect();
+    let shared = number(image, "/SharedSize");
+    KeptImage { id: seen.id, names, size: number(image, "/Size"), shared }
+}
+
+fn kept_container(container: &Value) -> KeptContainer {
+    let name = container.pointer("/Names/0").and_then(Value::as_str).unwrap_or_default();
+    KeptContainer {
+        name: name.trim_start_matches('/').to_owned(),
+        labels: super::container::labels(container.get("Labels")),
+        size: number(container, "/SizeRw"),
+    }
+}
+
+fn kept_volume(volume: &Value) -> KeptVolume {
+    let name = volume.get("Name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    KeptVolume { name, size: number(volume, "/UsageData/Size") }
+}
+
+/// A size; what is not known is -1 or not there.
+fn number(value: &Value, pointer: &str) -> u64 {
+    value.pointer(pointer).and_then(Value::as_u64).unwrap_or(0)
+}
