@@ -3,7 +3,7 @@
 
 packages=(
   git git-lfs curl ca-certificates iproute2 procps psmisc
-  docker.io iptables podman runc caddy busybox-static openssh-client openssh-server docker-registry
+  docker.io iptables podman runc caddy busybox-static openssh-client openssh-server docker-registry debootstrap
   elixir erlang-dev erlang-ssl
 )
 

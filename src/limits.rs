@@ -566,5 +566,11 @@ pub const DISK_LOW_PART: u64 = 20;
 /// Bytes of a large disk that no build, pull or download takes.
 pub const DISK_RESERVE: u64 = 1 << 30;
 
+/// Pause after which units are looked at although systemd told of no change.
+pub const UNIT_LOOK: Duration = Duration::from_secs(10);
+
+/// Changes of units that wait to be looked at.
+pub const ENGINE_EVENTS: usize = 256;
+
 /// Time for an engine to tell of an exit that came already.
 pub const EXIT_WORD: Duration = Duration::from_secs(2);

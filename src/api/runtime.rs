@@ -1,4 +1,4 @@
-//! `Otturnaut.Runtime.Docker` and `Otturnaut.Runtime.Podman`: the engines, the same functions for both.
+//! `Otturnaut.Runtime.Docker`, `Otturnaut.Runtime.Podman` and `Otturnaut.Runtime.Systemd`: the same functions for all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,9 +25,10 @@ use crate::term::{Term, atom, binary, list, map};
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
 /// The modules of the engines.
-pub(super) const MODULES: [(&str, RuntimeKind); 2] = [
+pub(super) const MODULES: [(&str, RuntimeKind); 3] = [
     ("Elixir.Otturnaut.Runtime.Docker", RuntimeKind::Docker),
     ("Elixir.Otturnaut.Runtime.Podman", RuntimeKind::Podman),
+    ("Elixir.Otturnaut.Runtime.Systemd", RuntimeKind::Systemd),
 ];
 
 type Body = fn(Arc<dyn Runtime>, Context, Vec<Term>) -> BoxFuture<'static, CallResult>;

@@ -209,6 +209,7 @@ pub(super) fn engine_name(kind: RuntimeKind) -> &'static str {
     match kind {
         RuntimeKind::Docker => "docker",
         RuntimeKind::Podman => "podman",
+        RuntimeKind::Systemd => "systemd",
     }
 }
 

@@ -18,6 +18,7 @@ mod proxy;
 mod real;
 mod records;
 mod runtime;
+mod runtimes;
 mod sockets;
 mod spec;
 mod world;
@@ -29,6 +30,7 @@ pub mod machine;
 pub mod network;
 pub mod process;
 pub mod storage;
+mod systemd;
 
 pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line, Processes, Stream};
 pub use download::{Download, DownloadError, Transfer};

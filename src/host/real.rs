@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::caddy::{Caddys, RoutesDir};
-use super::docker::Engines;
 use super::files::DataFiles;
 use super::machine::LinuxMachine;
 use super::network::SystemNetwork;
 use super::process::{OpenFiles, SystemProcesses};
+use super::runtimes::AllRuntimes;
 use super::storage::DataStorage;
-use super::{Host, ProxySettings};
+use super::{Host, Processes, ProxySettings};
 
 /// What of the machine is configured.
 #[derive(Debug, Clone)]
@@ -42,10 +42,11 @@ impl Host {
     /// The HTTP clients cannot be made.
     pub fn real(settings: HostSettings) -> Result<Self, reqwest::Error> {
         let routes = RoutesDir { path: settings.data_dir.join("routes"), seen_by_caddy: settings.caddy_routes_dir };
+        let processes: Arc<dyn Processes> = Arc::new(SystemProcesses { open_files: settings.open_files });
         Ok(Self {
-            runtimes: Arc::new(Engines::new(settings.container_socket)),
+            runtimes: Arc::new(AllRuntimes::new(settings.container_socket, &settings.data_dir, processes.clone())),
             proxies: Arc::new(Caddys::new(settings.proxy, &routes)?),
-            processes: Arc::new(SystemProcesses { open_files: settings.open_files }),
+            processes,
             network: Arc::new(SystemNetwork::new()?),
             files: Arc::new(DataFiles::new(&settings.data_dir).with_local_sources(settings.local_sources)),
             storage: Arc::new(DataStorage::new(&settings.data_dir)),

@@ -22,6 +22,8 @@ pub enum RuntimeKind {
     Docker,
     /// Podman, by its Docker-compatible API.
     Podman,
+    /// systemd, for native programs.
+    Systemd,
 }
 
 impl fmt::Display for RuntimeKind {
@@ -29,6 +31,7 @@ impl fmt::Display for RuntimeKind {
         f.write_str(match self {
             Self::Docker => "docker",
             Self::Podman => "podman",
+            Self::Systemd => "systemd",
         })
     }
 }
@@ -265,6 +268,14 @@ pub enum RuntimeError {
         /// The file.
         path: PathBuf,
         /// A POSIX name in lower case.
+        reason: String,
+    },
+    /// A unit of systemd did not do what was asked, or cannot.
+    #[error("{name}: {reason}")]
+    Unit {
+        /// The unit, or what was to become one.
+        name: String,
+        /// Why.
         reason: String,
     },
     /// A file is no archive of one image.

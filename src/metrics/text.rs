@@ -223,6 +223,7 @@ fn engine(kind: RuntimeKind) -> &'static str {
     match kind {
         RuntimeKind::Docker => "docker",
         RuntimeKind::Podman => "podman",
+        RuntimeKind::Systemd => "systemd",
     }
 }
 

@@ -104,7 +104,7 @@ pub(super) fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::E
 }
 
 /// The POSIX name of a system's reason, in lower case.
-pub(super) fn posix(error: &io::Error) -> String {
+pub(in crate::host) fn posix(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "enoent",
         ErrorKind::ConnectionRefused => "econnrefused",

@@ -147,7 +147,7 @@ pub(super) fn image(engine: RuntimeKind, value: &Value) -> Image {
 /// The name of an image as one asks for it: Podman puts before it where it would be, were it asked for in full.
 fn plain(engine: RuntimeKind, name: &str) -> String {
     let places: &[&str] = match engine {
-        RuntimeKind::Docker => &[],
+        RuntimeKind::Docker | RuntimeKind::Systemd => &[],
         RuntimeKind::Podman => &["localhost/", "docker.io/library/", "docker.io/"],
     };
     places.iter().find_map(|place| name.strip_prefix(place)).unwrap_or(name).to_owned()

@@ -27,6 +27,8 @@ mod space;
 mod stream;
 mod usage;
 
+pub(super) use self::api::posix;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +72,7 @@ impl Engines {
             (Some(socket), _) => socket.clone(),
             (None, RuntimeKind::Docker) => self.configured.clone(),
             (None, RuntimeKind::Podman) if self.configured_is_podman() => self.configured.clone(),
-            (None, RuntimeKind::Podman) => PathBuf::from(PODMAN_SOCKET),
+            (None, RuntimeKind::Podman | RuntimeKind::Systemd) => PathBuf::from(PODMAN_SOCKET),
         }
     }
 
@@ -265,7 +267,7 @@ impl Runtime for Engine {
     }
 
     async fn load_image(&self, archive: &Path) -> Result<String, RuntimeError> {
-        let unreadable = |e: std::io::Error| RuntimeError::File { path: archive.to_owned(), reason: api::posix(&e) };
+        let unreadable = |e: std::io::Error| RuntimeError::File { path: archive.to_owned(), reason: posix(&e) };
         let file = tokio::fs::File::open(archive).await.map_err(unreadable)?;
         let request = self.api.request(Method::POST, "images/load", &[("quiet", "1".to_owned())]);
         let body = Body::wrap_stream(ReaderStream::with_capacity(file, limits::CONTEXT_PIECE_BYTES));

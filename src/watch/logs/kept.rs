@@ -140,7 +140,7 @@ impl Kept {
         let end = text.iter().position(|byte| *byte == b'\n')?;
         let head = std::str::from_utf8(text.get(..end)?).ok()?.strip_prefix(HEAD)?;
         let [id, name, kind, went_at, served, whole] = head.split_whitespace().collect::<Vec<_>>().try_into().ok()?;
-        let kinds = [RuntimeKind::Docker, RuntimeKind::Podman];
+        let kinds = [RuntimeKind::Docker, RuntimeKind::Podman, RuntimeKind::Systemd];
         let kind = kinds.into_iter().find(|known| known.to_string() == kind)?;
         let life = Life {
             app_id: document.folder.clone(),

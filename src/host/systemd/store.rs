@@ -1,0 +1,200 @@
+//! Programs by content: `artifacts/{sha256}/app`, and names that lead to them.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::host::files::{fresh_name, gone_is_fine, is_fresh, write_atomic};
+use crate::limits;
+
+/// What an id begins with, as engines have it.
+const SHA256: &str = "sha256:";
+
+/// The programs of this machine's units.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    dir: PathBuf,
+}
+
+/// Why a file is no program.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    /// The system's reason.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It does not begin as programs do.
+    #[error("it is no program: it begins neither as ELF nor with #!")]
+    NoProgram,
+}
+
+impl Store {
+    pub(super) fn new(data_dir: &Path) -> Self {
+        Self { dir: data_dir.join("artifacts") }
+    }
+
+    /// Takes a program in; gives its id.
+    pub(super) fn take(&self, program: &Path) -> Result<String, StoreError> {
+        let mut source = File::open(program)?;
+        let fresh = self.dir.join(fresh_name());
+        // Units run as nobody's user: what they read is mounted for them, and must be readable there.
+        fs::DirBuilder::new().mode(0o755).recursive(true).create(&fresh)?;
+        let taken = copy(&mut source, &fresh.join("app")).and_then(|sum| self.settle(&fresh, &sum));
+        if taken.is_err() {
+            gone_is_fine(fs::remove_dir_all(&fresh))?;
+        }
+        taken
+    }
+
+    fn settle(&self, fresh: &Path, sum: &str) -> Result<String, StoreError> {
+        let place = self.dir.join(sum);
+        if place.exists() {
+            fs::remove_dir_all(fresh)?;
+        } else {
+            fs::rename(fresh, &place)?;
+            File::open(&self.dir)?.sync_all()?;
+        }
+        Ok(format!("{SHA256}{sum}"))
+    }
+
+    /// The directory of a program, by its id.
+    pub(super) fn place(&self, id: &str) -> PathBuf {
+        self.dir.join(id.trim_start_matches(SHA256))
+    }
+
+    /// The id of a name or an id that is here.
+    pub(super) fn find(&self, name: &str) -> Option<String> {
+        let id = match name.strip_prefix(SHA256) {
+            Some(_) => name.to_owned(),
+            None => fs::read_to_string(self.name_file(name)).ok()?,
+        };
+        self.place(&id).join("app").is_file().then_some(id)
+    }
+
+    /// All programs with their bytes.
+    pub(super) fn all(&self) -> io::Result<Vec<(String, u64)>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let program = |entry: fs::DirEntry| {
+            let size = entry.path().join("app").metadata().ok()?.len();
+            Some((format!("{SHA256}{}", entry.file_name().to_string_lossy()), size))
+        };
+        Ok(entries
+            .flatten()
+            .filter(|entry| !is_fresh(&entry.file_name().to_string_lossy()))
+            .filter_map(program)
+            .collect())
+    }
+
+    /// All names that lead to a program.
+    pub(super) fn names(&self, id: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.join("names")).into_iter().flatten().flatten();
+        let leads = |entry: &fs::DirEntry| fs::read_to_string(entry.path()).is_ok_and(|to| to == id);
+        let named = entries.filter(|entry| !is_fresh(&entry.file_name().to_string_lossy()));
+        named.filter(leads).filter_map(|entry| decoded(&entry.file_name().to_string_lossy())).collect()
+    }
+
+    /// Lets a name lead to a program.
+    pub(super) fn name(&self, name: &str, id: &str) -> io::Result<()> {
+        fs::DirBuilder::new().mode(0o755).recursive(true).create(self.dir.join("names"))?;
+        write_atomic(&self.name_file(name), id.as_bytes(), 0o600)
+    }
+
+    /// Takes a name, or an id with all of its names, away; the program goes with its last name. `false` if it is not here.
+    pub(super) fn remove(&self, name: &str) -> io::Result<bool> {
+        let Some(id) = self.find(name) else { return Ok(false) };
+        let names = if name.starts_with(SHA256) { self.names(&id) } else { vec![name.to_owned()] };
+        for name in names {
+            gone_is_fine(fs::remove_file(self.name_file(&name)))?;
+        }
+        if self.names(&id).is_empty() {
+            gone_is_fine(fs::remove_dir_all(self.place(&id)))?;
+        }
+        Ok(true)
+    }
+
+    fn name_file(&self, name: &str) -> PathBuf {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        let encode = |byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") };
+        self.dir.join("names").join(name.bytes().map(encode).collect::<String>())
+    }
+}
+
+/// A file's name as it was encoded.
+fn decoded(file: &str) -> Option<String> {
+    let mut parts = file.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        bytes.push(u8::from_str_radix(code, 16).ok()?);
+        bytes.extend(rest.as_bytes());
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn copy(source: &mut File, to: &Path) -> Result<String, StoreError> {
+    let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(to)?;
+    let (mut digest, mut buffer, mut begun) = (Sha256::new(), vec![0; limits::CONTEXT_PIECE_BYTES], false);
+    loop {
+        let read = match source.read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        let piece = buffer.get(..read).unwrap_or_default();
+        if !begun && !piece.starts_with(b"\x7fELF") && !piece.starts_with(b"#!") {
+            return Err(StoreError::NoProgram);
+        }
+        if piece.is_empty() {
+            break;
+        }
+        begun = true;
+        digest.update(piece);
+        io::Write::write_all(&mut target, piece)?;
+    }
+    target.sync_all()?;
+    Ok(crate::host::download::hexadecimal(&digest.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn program(dir: &Path, text: &str) -> PathBuf {
+        let path = dir.join("program");
+        write_atomic(&path, text.as_bytes(), 0o600).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_content_and_goes_with_its_last_name() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::new(data.path());
+        let path = program(data.path(), "#!/bin/sh\necho one\n");
+        let id = store.take(&path).unwrap();
+        assert_eq!(store.take(&path).unwrap(), id);
+        store.name("shop:1", &id).unwrap();
+        store.name("otturnaut-release:shop-1", &id).unwrap();
+        assert_eq!(store.find("shop:1").as_ref(), Some(&id));
+        let mut names = store.names(&id);
+        names.sort();
+        assert_eq!(names, ["otturnaut-release:shop-1", "shop:1"]);
+        assert!(store.remove("shop:1").unwrap() && store.find(&id).is_some());
+        assert!(store.remove("otturnaut-release:shop-1").unwrap());
+        assert_eq!((store.find(&id), store.remove("shop:1").unwrap()), (None, false));
+    }
+
+    #[test]
+    fn what_is_no_program_is_refused_and_leaves_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::new(data.path());
+        for text in ["", "echo one"] {
+            let path = program(data.path(), text);
+            assert!(matches!(store.take(&path), Err(StoreError::NoProgram)));
+        }
+        assert_eq!(fs::read_dir(data.path().join("artifacts")).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,286 @@
+//! Unit files: what a service is asked to be, written so that systemd takes every value as it came.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::host::runtime::RuntimeError;
+use crate::host::spec::{ContainerSpec, Restart};
+use crate::limits;
+
+/// Where a unit's program lies in its own view of the file system.
+const PROGRAM: &str = "/run/otturnaut-app";
+
+/// What begins the line of a unit file that tells what the agent knows of it.
+const ABOUT: &str = "About=";
+
+/// What the agent knows of a unit of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct About {
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) image: String,
+    pub(super) image_id: String,
+    pub(super) port: Option<u16>,
+    /// Unix seconds of its making.
+    pub(super) created: i64,
+    /// Whether it comes back with the machine although somebody stopped it.
+    pub(super) always: bool,
+}
+
+impl About {
+    /// What a unit file says.
+    pub(super) fn read(unit: &str) -> Option<Self> {
+        let line = unit.lines().find_map(|line| line.strip_prefix(ABOUT))?;
+        serde_json::from_slice(&STANDARD.decode(line).ok()?).ok()
+    }
+}
+
+/// Where the parts of a unit lie.
+pub(super) struct Places<'a> {
+    /// The directory of its program.
+    pub(super) artifact: &'a Path,
+    /// The file of its environment.
+    pub(super) environment: &'a Path,
+}
+
+/// The unit file of a service.
+pub(super) fn file(spec: &ContainerSpec, about: &About, places: &Places<'_>) -> Result<String, RuntimeError> {
+    let mut lines = vec![
+        "[Unit]".to_owned(),
+        format!("Description=Otturnaut: {}", quoted(&spec.name)),
+        "After=network.target".to_owned(),
+    ];
+    lines.extend(start_limit(spec.restart));
+    lines.push("[Service]".to_owned());
+    // The start is one when the program runs, and not when there is a process for it.
+    lines.push("Type=exec".to_owned());
+    lines.push(format!("ExecStart={}", command(spec)));
+    lines.push(format!("EnvironmentFile={}", bind(places.environment)?));
+    lines.push(format!("BindReadOnlyPaths={}:{PROGRAM}", bind(places.artifact)?));
+    lines.extend(SANDBOX.map(str::to_owned));
+    lines.push(format!("StateDirectory={}", state_directory(&about.labels, &spec.name)));
+    lines.extend(restart(spec.restart).map(str::to_owned));
+    lines.extend(bounds(spec));
+    lines.extend(volumes(spec)?);
+    if spec.restart != Restart::No {
+        lines.extend(["[Install]".to_owned(), "WantedBy=multi-user.target".to_owned()]);
+    }
+    let about = STANDARD.encode(serde_json::to_vec(about).unwrap_or_default());
+    lines.extend(["[X-Otturnaut]".to_owned(), format!("{ABOUT}{about}"), String::new()]);
+    Ok(lines.join("\n"))
+}
+
+/// Nobody's user, and nothing of the machine but what a program needs to run: no compiler of programs at run time is kept
+/// from its work (`MemoryDenyWriteExecute` would).
+const SANDBOX: [&str; 14] = [
+    "DynamicUser=yes",
+    "NoNewPrivileges=yes",
+    "ProtectSystem=strict",
+    "ProtectHome=yes",
+    "PrivateTmp=yes",
+    "PrivateDevices=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectKernelModules=yes",
+    "ProtectControlGroups=yes",
+    "RestrictSUIDSGID=yes",
+    "RestrictNamespaces=yes",
+    "LockPersonality=yes",
+    "CapabilityBoundingSet=",
+    "KillMode=mixed",
+];
+
+/// The program with its arguments; the command takes the place of the arguments alone, as the program is all there is.
+fn command(spec: &ContainerSpec) -> String {
+    let arguments = spec.command.iter().map(|argument| argument_of(argument));
+    std::iter::once(format!("{PROGRAM}/app")).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// An argument as one word: no variable, specifier or escape of systemd's is left in it.
+fn argument_of(text: &str) -> String {
+    quoted(&text.replace('$', "$$"))
+}
+
+/// A text in quotes for systemd: escapes as in C, `%` doubled.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '%' => quoted.push_str("%%"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_ascii_control() => quoted.extend([format!("\\x{:02x}", u32::from(c))]),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// The environment, as `EnvironmentFile` reads it: in double quotes everything but `"`, `\`, `$` and a backtick stands for
+/// itself, lines too.
+pub(super) fn environment(spec: &ContainerSpec) -> Result<Vec<u8>, RuntimeError> {
+    let mut file = Vec::new();
+    let port = spec.publish.map(|publish| ("PORT".to_owned(), publish.port.to_string()));
+    let given = spec.env.iter().map(|(name, value)| (name.clone(), value.expose().clone()));
+    for (name, value) in port.into_iter().chain(given) {
+        if !is_variable(&name) || value.contains('\0') {
+            let why = format!("systemd takes no variable {name:?} with that value");
+            return Err(RuntimeError::Unit { name: spec.name.clone(), reason: why });
+        }
+        file.extend(name.bytes().chain(*b"=\""));
+        for byte in value.bytes() {
+            if b"\"\\$`".contains(&byte) {
+                file.push(b'\\');
+            }
+            file.push(byte);
+        }
+        file.extend(b"\"\n");
+    }
+    Ok(file)
+}
+
+fn is_variable(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(plain) && name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+}
+
+fn start_limit(restart: Restart) -> Vec<String> {
+    match restart {
+        // One start and so many restarts, however long they take.
+        Restart::OnFailure => {
+            vec!["StartLimitIntervalSec=infinity".to_owned(), format!("StartLimitBurst={}", limits::RESTARTS + 1)]
+        }
+        Restart::UnlessStopped | Restart::Always | Restart::No => vec!["StartLimitIntervalSec=0".to_owned()],
+    }
+}
+
+fn restart(restart: Restart) -> [&'static str; 2] {
+    match restart {
+        Restart::UnlessStopped | Restart::Always => ["Restart=always", "RestartSec=1"],
+        Restart::OnFailure => ["Restart=on-failure", "RestartSec=1"],
+        Restart::No => ["Restart=no", "RestartSec=0"],
+    }
+}
+
+fn bounds(spec: &ContainerSpec) -> Vec<String> {
+    let resources = spec.resources;
+    let stop = spec.stop_timeout.map(|time| format!("TimeoutStopSec={}ms", time.as_millis().max(1)));
+    let memory = resources.memory.map(|bytes| format!("MemoryMax={bytes}"));
+    let swap = resources.memory.map(|_| "MemorySwapMax=0".to_owned());
+    // A quota of less than a hundredth systemd does not know.
+    let cpus = resources.cpu_millis.map(|millis| format!("CPUQuota={}%", millis.div_ceil(10)));
+    let tasks = resources.pids.map(|pids| format!("TasksMax={pids}"));
+    let accounts =
+        ["CPUAccounting=yes", "MemoryAccounting=yes", "TasksAccounting=yes"].map(|line| Some(line.to_owned()));
+    accounts.into_iter().chain([stop, memory, swap, cpus, tasks]).flatten().collect()
+}
+
+/// Directories of the machine; volumes of an engine there are not.
+fn volumes(spec: &ContainerSpec) -> Result<Vec<String>, RuntimeError> {
+    let refused = |reason: String| Err(RuntimeError::Unit { name: spec.name.clone(), reason });
+    if !spec.networks.is_empty() {
+        return refused("systemd has no networks of its own to join".to_owned());
+    }
+    let mut lines = Vec::new();
+    for volume in &spec.volumes {
+        let mut parts = volume.split(':');
+        let (Some(source), Some(target)) = (parts.next(), parts.next()) else {
+            return refused(format!("the volume {volume:?} is none"));
+        };
+        if !source.starts_with('/') {
+            return refused(format!("the volume {volume:?} is a named one: under systemd only directories are there"));
+        }
+        let kind =
+            if parts.next().is_some_and(|options| options.contains("ro")) { "BindReadOnlyPaths" } else { "BindPaths" };
+        lines.push(format!("{kind}={}:{}", bind(Path::new(source))?, bind(Path::new(target))?));
+    }
+    Ok(lines)
+}
+
+/// A path in a list of them.
+fn bind(path: &Path) -> Result<String, RuntimeError> {
+    let text = path.display().to_string();
+    let odd = |c: char| c.is_control() || c.is_whitespace() || ":\"'\\".contains(c);
+    if text.contains(odd) {
+        let reason = format!("systemd does not mount the path {text:?}");
+        return Err(RuntimeError::Unit { name: text, reason });
+    }
+    Ok(text.replace('%', "%%"))
+}
+
+/// One for an application, whichever version runs.
+fn state_directory(labels: &BTreeMap<String, String>, name: &str) -> String {
+    let app = labels.get("otturnaut.app_id").map_or(name, String::as_str);
+    format!("otturnaut-{app}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::host::spec::{Publish, Resources};
+    use crate::secret::Secret;
+
+    fn spec() -> ContainerSpec {
+        ContainerSpec {
+            name: "otturnaut-shop-1".to_owned(),
+            publish: Some(Publish { container_port: 80, port: 12_345 }),
+            env: [("TOKEN".to_owned(), Secret::new("a\"b\\c$d\ne".to_owned()))].into(),
+            command: ["serve", "--name=%n $HOME \"x\""].map(str::to_owned).into(),
+            ..ContainerSpec::default()
+        }
+    }
+
+    fn written(spec: &ContainerSpec) -> String {
+        let about = About { image: "shop".to_owned(), port: Some(12_345), ..About::default() };
+        let places =
+            Places { artifact: Path::new("/data/artifacts/ab"), environment: Path::new("/data/units/shop.env") };
+        file(spec, &about, &places).unwrap()
+    }
+
+    #[test]
+    fn a_unit_holds_no_value_of_its_environment_and_its_words_as_they_came() {
+        let unit = written(&spec());
+        assert!(!unit.contains("TOKEN") && unit.contains("DynamicUser=yes"), "{unit}");
+        let wanted = r#"ExecStart=/run/otturnaut-app/app "serve" "--name=%%n $$HOME \"x\"""#;
+        assert!(unit.lines().any(|line| line == wanted), "{unit}");
+        assert_eq!(environment(&spec()).unwrap(), b"PORT=\"12345\"\nTOKEN=\"a\\\"b\\\\c\\$d\ne\"\n");
+        assert_eq!(About::read(&unit).unwrap().port, Some(12_345));
+    }
+
+    #[test]
+    fn bounds_and_restarts_are_systemds_own() {
+        let resources = Resources { memory: Some(1 << 20), cpu_millis: Some(500), pids: Some(7) };
+        let stop_timeout = Some(Duration::from_millis(1500));
+        let unit = written(&ContainerSpec { resources, stop_timeout, restart: Restart::OnFailure, ..spec() });
+        for line in [
+            "MemoryMax=1048576",
+            "CPUQuota=50%",
+            "TasksMax=7",
+            "TimeoutStopSec=1500ms",
+            "Restart=on-failure",
+            "StartLimitBurst=11",
+            "WantedBy=multi-user.target",
+        ] {
+            assert!(unit.lines().any(|found| found == line), "{line}: {unit}");
+        }
+        assert!(!written(&ContainerSpec { restart: Restart::No, ..spec() }).contains("WantedBy"));
+    }
+
+    #[test]
+    fn what_systemd_cannot_do_is_refused() {
+        let places = Places { artifact: Path::new("/a"), environment: Path::new("/b") };
+        let refused = |spec: ContainerSpec| file(&spec, &About::default(), &places).unwrap_err().to_string();
+        assert!(refused(ContainerSpec { networks: vec!["a".to_owned()], ..spec() }).contains("no networks"));
+        assert!(refused(ContainerSpec { volumes: vec!["data:/x".to_owned()], ..spec() }).contains("a named one"));
+        let env = [("A-B".to_owned(), Secret::new(String::new()))].into();
+        assert!(environment(&ContainerSpec { env, ..spec() }).is_err());
+    }
+}

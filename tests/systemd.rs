@@ -1,0 +1,340 @@
+//! Native programs under the real systemd, which these tests need as the machine's first process: `script/systemd` starts
+//! such a machine, and `script/test` runs them in it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test ends there")]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use otturnaut::host::{
+    ContainerSpec, ContainerStatus, EngineAction, Host, HostSettings, LogQuery, ProxySettings, Publish, Resources,
+    Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, install_crypto,
+};
+use otturnaut::secret::Secret;
+use tokio::time::{sleep, timeout};
+
+const WHY: &str = "systemd must be the first process: script/systemd";
+
+struct Machine {
+    systemd: Arc<dyn Runtime>,
+    data: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new() -> Self {
+        install_crypto();
+        let data = tempfile::Builder::new().prefix("otturnaut").tempdir_in("/var/tmp").unwrap();
+        std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        let settings = HostSettings {
+            container_socket: "/nowhere".into(),
+            data_dir: data.path().to_owned(),
+            local_sources: vec![],
+            proxy: ProxySettings {
+                base_url: "http://127.0.0.1:1".to_owned(),
+                http_port: 1,
+                https_port: 1,
+                disable_auto_https: true,
+            },
+            caddy_routes_dir: None,
+            open_files: None,
+        };
+        let host = Host::real(settings).unwrap();
+        let systemd = host.runtimes.runtime(&RuntimeTarget { kind: RuntimeKind::Systemd, socket: None });
+        Self { systemd, data }
+    }
+
+    /// A program of the shell.
+    async fn program(&self, script: &str) -> String {
+        let path = self.data.path().join(format!("{:08x}", rand::random::<u32>()));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        self.systemd.load_image(&path).await.unwrap()
+    }
+
+    async fn lines(&self, name: &str, wanted: usize) -> Vec<String> {
+        let read = async {
+            loop {
+                let lines = self.systemd.tail(name, 50).await.unwrap();
+                if lines.len() >= wanted {
+                    return lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect();
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), read).await.expect("it says so many lines")
+    }
+}
+
+fn unique(stem: &str) -> String {
+    format!("otturnaut-{stem}-{:08x}", rand::random::<u32>())
+}
+
+fn spec(name: &str, image: &str) -> ContainerSpec {
+    ContainerSpec {
+        name: name.to_owned(),
+        image: image.to_owned(),
+        labels: [("otturnaut.test".to_owned(), name.to_owned())].into(),
+        ..ContainerSpec::default()
+    }
+}
+
+fn task(name: &str, image: &str) -> ContainerSpec {
+    ContainerSpec { restart: Restart::No, ..spec(name, image) }
+}
+
+async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "{what} did not come");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn systemctl(args: &[&str]) -> String {
+    let done = Command::new("systemctl").args(args).output().unwrap();
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
+}
+
+fn unit_file(name: &str) -> PathBuf {
+    Path::new("/etc/systemd/system").join(format!("{name}.service"))
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_unit_lives_through_its_whole_life() {
+    let (machine, name) = (Machine::new(), unique("life"));
+    let systemd = &machine.systemd;
+    assert!(systemd.version().await.expect(WHY).starts_with("25"), "bookworm has 252");
+    let image = machine.program("exec sleep 300").await;
+    let publish = Some(Publish { container_port: 80, port: 12_345 });
+    let id = systemd.start(&ContainerSpec { publish, ..spec(&name, &image) }).await.unwrap();
+    let found = systemd.inspect(&id).await.unwrap();
+    assert_eq!(
+        (found.name.as_str(), found.status, found.port),
+        (name.as_str(), ContainerStatus::Running, Some(12_345))
+    );
+    assert!(found.started_at.is_some() && found.exit_code.is_none(), "{found:?}");
+    let listed = systemd.list(&[format!("otturnaut.test={name}")]).await.unwrap();
+    assert_eq!(listed.iter().map(|unit| unit.name.as_str()).collect::<Vec<_>>(), [name.as_str()]);
+    assert_eq!(systemctl(&["is-enabled", &name]), "enabled", "it comes back with the machine");
+    systemd.stop(&name, Duration::from_secs(5)).await.unwrap();
+    systemd.stop(&name, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(systemd.inspect(&name).await.unwrap().status, ContainerStatus::Stopped);
+    assert_eq!(systemctl(&["is-enabled", &name]), "disabled", "somebody stopped it");
+    systemd.start_again(&name).await.unwrap();
+    assert!(systemd.inspect(&name).await.unwrap().runs());
+    systemd.remove(&name).await.unwrap();
+    for missing in [systemd.remove(&name).await, systemd.stop(&name, Duration::ZERO).await] {
+        assert!(matches!(missing, Err(RuntimeError::NotFound { .. })), "{missing:?}");
+    }
+    assert!(!unit_file(&name).exists() && systemctl(&["list-units", "--all", "--no-legend", &name]).is_empty());
+    let environments = std::fs::read_dir(machine.data.path().join("units")).unwrap().count();
+    assert_eq!(environments, 0);
+    systemd.remove_image(&image).await.unwrap();
+    assert!(matches!(systemd.image(&image).await, Err(RuntimeError::NotFound { .. })));
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_program_gets_its_words_its_environment_and_its_port_and_nobody_else_sees_them() {
+    let (machine, name) = (Machine::new(), unique("words"));
+    let script =
+        r#"echo "$PORT"; printf '%s|' "$ODD"; echo; for word in "$@"; do echo "$word"; done; id -u; exec sleep 300"#;
+    let image = machine.program(script).await;
+    let odd = "a\"b'c\\d$HOME `x` %n\nline";
+    let words = ["--name=%n", "$HOME ${HOME}", "a b", "\"q\"", "back\\slash", "ü"];
+    let publish = Some(Publish { container_port: 80, port: 23_456 });
+    let env = [("ODD".to_owned(), Secret::new(odd.to_owned()))].into();
+    let command = words.map(str::to_owned).into();
+    machine.systemd.start(&ContainerSpec { publish, env, command, ..spec(&name, &image) }).await.unwrap();
+    let lines = machine.lines(&name, 10).await;
+    let (first, last) = odd.split_once('\n').unwrap();
+    let last = format!("{last}|");
+    let said = [&["23456", first, &last], words.as_slice()].concat();
+    assert_eq!(lines.get(..9).unwrap(), said, "{lines:?}");
+    assert_ne!(lines.get(9).map(String::as_str), Some("0"), "it is nobody's user");
+    let unit = std::fs::read_to_string(unit_file(&name)).unwrap();
+    let shown = systemctl(&["show", &name]);
+    assert!(!unit.contains("`x`") && !shown.contains("`x`"), "values are in the environment's file alone");
+    let environment = machine.data.path().join(format!("units/{name}.env"));
+    assert_eq!(environment.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    machine.systemd.remove(&name).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_program_sees_little_of_the_machine_and_keeps_its_state() {
+    let (machine, name) = (Machine::new(), unique("sandbox"));
+    let script = "touch /etc/x 2>/dev/null && echo wrote; ls /root >/dev/null 2>&1 && echo saw; \
+                  echo kept > \"$STATE_DIRECTORY/file\" && echo $STATE_DIRECTORY; \
+                  grep -c . /mounted/file; touch /mounted/x 2>/dev/null && echo wrote; echo end";
+    let image = machine.program(script).await;
+    let mounted = tempfile::tempdir_in("/var/tmp").unwrap();
+    std::fs::set_permissions(mounted.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(mounted.path().join("file"), "one\ntwo\n").unwrap();
+    let volumes = vec![format!("{}:/mounted:ro", mounted.path().display())];
+    let labels = [("otturnaut.app_id".to_owned(), "shop.it".to_owned())].into();
+    machine.systemd.start(&ContainerSpec { volumes, labels, ..task(&name, &image) }).await.unwrap();
+    let lines = machine.lines(&name, 3).await;
+    assert_eq!(lines, ["/var/lib/otturnaut-shop.it", "2", "end"]);
+    machine.systemd.remove(&name).await.unwrap();
+    for refused in [
+        ContainerSpec { networks: vec!["net".to_owned()], ..task(&name, &image) },
+        ContainerSpec { volumes: vec!["data:/data".to_owned()], ..task(&name, &image) },
+    ] {
+        let refused = machine.systemd.start(&refused).await.unwrap_err();
+        assert!(matches!(refused, RuntimeError::Unit { .. }), "{refused:?}");
+        assert!(!unit_file(&name).exists());
+    }
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_program_that_runs_once_gives_its_code_and_one_that_is_killed_its_signal() {
+    let machine = Machine::new();
+    for (script, code) in [("exit 0", 0), ("sleep 0.3; exit 5", 5), ("kill -SEGV $$", 139)] {
+        let (name, image) = (unique("once"), machine.program(script).await);
+        machine.systemd.start(&task(&name, &image)).await.unwrap();
+        let ended = timeout(Duration::from_secs(20), machine.systemd.wait(&name)).await.expect("it ends");
+        assert_eq!(ended.unwrap(), code, "{script}");
+        assert_eq!(machine.systemd.inspect(&name).await.unwrap().exit_code, Some(code), "{script}");
+        machine.systemd.remove(&name).await.unwrap();
+    }
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_start_that_fails_leaves_nothing_and_says_why() {
+    let (machine, name) = (Machine::new(), unique("broken"));
+    let path = machine.data.path().join("program");
+    std::fs::write(&path, "#!/no/such/interpreter\n").unwrap();
+    let image = machine.systemd.load_image(&path).await.unwrap();
+    let failed = machine.systemd.start(&spec(&name, &image)).await.unwrap_err();
+    assert!(failed.to_string().contains("did not start"), "{failed}");
+    assert!(!unit_file(&name).exists());
+    assert!(matches!(machine.systemd.inspect(&name).await, Err(RuntimeError::NotFound { .. })));
+    let missing = machine.systemd.start(&spec(&name, "nothing:1")).await.unwrap_err();
+    assert!(matches!(missing, RuntimeError::NotFound { .. }), "{missing:?}");
+    std::fs::write(&path, "no program").unwrap();
+    let refused = machine.systemd.load_image(&path).await.unwrap_err();
+    assert!(refused.to_string().contains("no program"), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn what_fails_is_started_again_and_what_never_stays_is_given_up() {
+    let (machine, name) = (Machine::new(), unique("crashes"));
+    let image = machine.program("exit 3").await;
+    machine.systemd.start(&ContainerSpec { restart: Restart::OnFailure, ..spec(&name, &image) }).await.unwrap();
+    until("a restart", async || machine.systemd.inspect(&name).await.unwrap().restart_count > 0).await;
+    let given_up = async || {
+        let seen = machine.systemd.inspect(&name).await.unwrap();
+        seen.status == ContainerStatus::Stopped && seen.restart_count >= 10
+    };
+    until("the end", given_up).await;
+    machine.systemd.remove(&name).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_program_is_bounded_and_tells_what_it_uses() {
+    let (machine, name) = (Machine::new(), unique("bounds"));
+    let image = machine.program("exec sleep 300").await;
+    let resources = Resources { memory: Some(64 << 20), cpu_millis: Some(250), pids: Some(50) };
+    machine.systemd.start(&ContainerSpec { resources, ..spec(&name, &image) }).await.unwrap();
+    let shown = systemctl(&["show", &name, "--property=MemoryMax,CPUQuotaPerSecUSec,TasksMax"]);
+    for wanted in ["MemoryMax=67108864", "CPUQuotaPerSecUSec=250ms", "TasksMax=50"] {
+        assert!(shown.contains(wanted), "{shown}");
+    }
+    let used = machine.systemd.usage(&name).await.unwrap().expect("it runs");
+    assert!(used.memory_limit == 64 << 20 && used.processes == 1 && used.memory > 0, "{used:?}");
+    machine.systemd.stop(&name, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(machine.systemd.usage(&name).await.unwrap(), None);
+    machine.systemd.remove(&name).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn one_that_is_deaf_to_sigterm_is_killed_after_its_grace() {
+    let (machine, name) = (Machine::new(), unique("deaf"));
+    let image = machine.program("trap '' TERM; echo deaf; while :; do sleep 1; done").await;
+    machine.systemd.start(&spec(&name, &image)).await.unwrap();
+    machine.lines(&name, 1).await;
+    let began = Instant::now();
+    machine.systemd.stop(&name, Duration::from_secs(1)).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1) && began.elapsed() < Duration::from_secs(30));
+    assert_eq!(machine.systemd.inspect(&name).await.unwrap().exit_code, Some(137));
+    machine.systemd.remove(&name).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn exits_starts_and_removals_are_told() {
+    let (machine, name) = (Machine::new(), unique("told"));
+    let image = machine.program("exec sleep 300").await;
+    let mut events = machine.systemd.events(&[format!("otturnaut.test={name}")]).await.unwrap();
+    let mut next = async || {
+        let event = timeout(Duration::from_secs(20), events.next()).await.expect("it is told").unwrap().unwrap();
+        assert_eq!(event.name, name);
+        event.action
+    };
+    machine.systemd.start(&spec(&name, &image)).await.unwrap();
+    assert_eq!(next().await, EngineAction::Started);
+    systemctl(&["kill", "--signal=KILL", &name]);
+    let mut told = vec![next().await];
+    while told.last() != Some(&EngineAction::Started) {
+        told.push(next().await);
+    }
+    assert!(told.iter().any(|action| matches!(action, EngineAction::Exited(_))), "{told:?}");
+    machine.systemd.remove(&name).await.unwrap();
+    until_removed(&mut next).await;
+}
+
+async fn until_removed(next: &mut impl AsyncFnMut() -> EngineAction) {
+    while next().await != EngineAction::Removed {}
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn the_journal_is_read_and_followed() {
+    let (machine, name) = (Machine::new(), unique("log"));
+    // Not under a directory for temporary files, of which a unit has its own.
+    let go = format!("/run/{}", unique("go"));
+    let script = format!("echo one; echo two >&2; while [ ! -e {go} ]; do sleep 0.05; done; echo three");
+    let image = machine.program(&script).await;
+    machine.systemd.start(&task(&name, &image)).await.unwrap();
+    machine.lines(&name, 2).await;
+    let mut log = machine.systemd.logs(&name, &LogQuery { follow: true, ..LogQuery::default() }).await.unwrap();
+    let mut said = Vec::new();
+    while said.len() < 3 {
+        let entries = timeout(Duration::from_secs(20), log.next()).await.expect("it goes on").unwrap().expect("no end");
+        said.extend(entries.into_iter().map(|entry| String::from_utf8_lossy(&entry.text).into_owned()));
+        if said.len() == 2 {
+            std::fs::write(&go, "").unwrap();
+        }
+    }
+    assert_eq!(said, ["one", "two", "three"]);
+    let last = machine.systemd.tail(&name, 1).await.unwrap();
+    assert_eq!(last.first().map(|line| line.text.as_ref()), Some(&b"three"[..]));
+    std::fs::remove_file(go).unwrap();
+    machine.systemd.remove(&name).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_command_runs_beside_a_program_with_its_environment() {
+    let (machine, name) = (Machine::new(), unique("exec"));
+    let image = machine.program("exec sleep 300").await;
+    let env = [("WORD".to_owned(), Secret::new("given".to_owned()))].into();
+    machine.systemd.start(&ContainerSpec { env, ..spec(&name, &image) }).await.unwrap();
+    let command = ["/bin/sh", "-c", "echo $WORD; exit 4"].map(str::to_owned);
+    let ended = machine.systemd.exec(&name, &command, Duration::from_secs(20)).await.unwrap();
+    assert_eq!((ended.exit_code, ended.output.trim()), (Some(4), "given"));
+    let command = ["/bin/sleep", "60"].map(str::to_owned);
+    let ended = machine.systemd.exec(&name, &command, Duration::from_millis(300)).await.unwrap();
+    assert_eq!(ended.exit_code, None);
+    machine.systemd.remove(&name).await.unwrap();
+}
