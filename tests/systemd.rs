@@ -10,12 +10,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use otturnaut::apps::{AppState, PortManager};
+use otturnaut::build::Build;
+use otturnaut::deploy::{
+    DeployError, Deployment, Engine, EngineSettings, ExecuteOptions, Origin, UndeployRequest, generate_id,
+};
 use otturnaut::host::{
     ContainerSpec, ContainerStatus, EngineAction, Host, HostSettings, LogQuery, ProxySettings, Publish, Resources,
     Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, install_crypto,
 };
 use otturnaut::secret::Secret;
+use otturnaut::watch::{Events, Monitor};
 use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
 
 const WHY: &str = "systemd must be the first process: script/systemd";
 
@@ -29,20 +36,9 @@ impl Machine {
         install_crypto();
         let data = tempfile::Builder::new().prefix("otturnaut").tempdir_in("/var/tmp").unwrap();
         std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        let settings = HostSettings {
-            container_socket: "/nowhere".into(),
-            data_dir: data.path().to_owned(),
-            local_sources: vec![],
-            proxy: ProxySettings {
-                base_url: "http://127.0.0.1:1".to_owned(),
-                http_port: 1,
-                https_port: 1,
-                disable_auto_https: true,
-            },
-            caddy_routes_dir: None,
-            open_files: None,
-        };
-        let host = Host::real(settings).unwrap();
+        let base_url = "http://127.0.0.1:1".to_owned();
+        let proxy = ProxySettings { base_url, http_port: 1, https_port: 1, disable_auto_https: true };
+        let host = Host::real(settings(data.path(), proxy)).unwrap();
         let systemd = host.runtimes.runtime(&RuntimeTarget { kind: RuntimeKind::Systemd, socket: None });
         Self { systemd, data }
     }
@@ -65,6 +61,17 @@ impl Machine {
             }
         };
         timeout(Duration::from_secs(20), read).await.expect("it says so many lines")
+    }
+}
+
+fn settings(data: &Path, proxy: ProxySettings) -> HostSettings {
+    HostSettings {
+        container_socket: "/nowhere".into(),
+        data_dir: data.to_owned(),
+        local_sources: vec![],
+        proxy,
+        caddy_routes_dir: None,
+        open_files: None,
     }
 }
 
@@ -148,7 +155,7 @@ async fn a_program_gets_its_words_its_environment_and_its_port_and_nobody_else_s
     let words = ["--name=%n", "$HOME ${HOME}", "a b", "\"q\"", "back\\slash", "ü"];
     let publish = Some(Publish { container_port: 80, port: 23_456 });
     let env = [("ODD".to_owned(), Secret::new(odd.to_owned()))].into();
-    let command = words.map(str::to_owned).into();
+    let command = std::iter::once("app").chain(words).map(str::to_owned).collect();
     machine.systemd.start(&ContainerSpec { publish, env, command, ..spec(&name, &image) }).await.unwrap();
     let lines = machine.lines(&name, 10).await;
     let (first, last) = odd.split_once('\n').unwrap();
@@ -337,4 +344,134 @@ async fn a_command_runs_beside_a_program_with_its_environment() {
     let ended = machine.systemd.exec(&name, &command, Duration::from_millis(300)).await.unwrap();
     assert_eq!(ended.exit_code, None);
     machine.systemd.remove(&name).await.unwrap();
+}
+
+/// Programs deployed by the engine, behind a Caddy of their own.
+struct Deploys {
+    machine: Machine,
+    engine: Engine,
+    caddy: std::process::Child,
+    http: u16,
+    app: String,
+}
+
+impl Deploys {
+    async fn start() -> Self {
+        let machine = Machine::new();
+        let [admin, http, https] = [free_port(), free_port(), free_port()];
+        let config = machine.data.path().join("caddy.json");
+        std::fs::write(&config, format!(r#"{{"admin":{{"listen":"127.0.0.1:{admin}"}}}}"#)).unwrap();
+        let mut caddy = Command::new("caddy");
+        caddy.args(["run", "--config"]).arg(&config).env("HOME", machine.data.path());
+        let caddy = caddy.stderr(std::process::Stdio::null()).spawn().expect("caddy is there");
+        let base_url = format!("http://127.0.0.1:{admin}");
+        let proxy = ProxySettings { base_url, http_port: http, https_port: https, disable_auto_https: true };
+        let host = Host::real(settings(machine.data.path(), proxy)).unwrap();
+        let (state, events) = (AppState::default(), Events::new(host.storage.clone()));
+        let engine = Engine::new(EngineSettings {
+            outpost: format!("{}@127.0.0.1", unique("it")),
+            ports: PortManager::new(21_000..=21_999, host.network.clone()),
+            monitor: Monitor::new(host.clone(), state.clone(), events.clone()),
+            build: Build::new(host.clone(), TaskTracker::new()),
+            state,
+            events,
+            host,
+        });
+        engine.recover().await;
+        until("caddy", async || std::net::TcpStream::connect(("127.0.0.1", admin)).is_ok()).await;
+        Self { machine, engine, caddy, http, app: unique("shop").replace("otturnaut-", "") }
+    }
+
+    /// A version that is loaded from a file.
+    fn version(&self, page: &str, script: &str) -> Deployment {
+        let path = self.machine.data.path().join(format!("program-{:08x}", rand::random::<u32>()));
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        let runtime = RuntimeTarget { kind: RuntimeKind::Systemd, socket: None };
+        let names = (self.app.clone(), generate_id());
+        let env = [("PAGE".to_owned(), Secret::new(page.to_owned()))].into();
+        let domains = vec![format!("{}.localhost", self.app)];
+        let origin = Origin::Load { path };
+        Deployment { env, domains, origin, ..Deployment::pending(names, String::new(), 80, runtime) }
+    }
+
+    async fn deploy(&self, version: Deployment) -> Result<Deployment, DeployError> {
+        let deployed = self.engine.execute(version, ExecuteOptions::default(), None).await;
+        deployed.map(|deployed| deployed.deployment).map_err(|failure| failure.reason)
+    }
+
+    async fn page(&self) -> String {
+        let request = reqwest::Client::new().get(format!("http://127.0.0.1:{}/", self.http));
+        let answer = request.header("host", format!("{}.localhost", self.app)).send().await.unwrap();
+        answer.text().await.unwrap().trim().to_owned()
+    }
+
+    async fn units(&self) -> Vec<String> {
+        let listed = self.machine.systemd.list(&[format!("otturnaut.app_id={}", self.app)]).await.unwrap();
+        listed.into_iter().map(|unit| unit.name).collect()
+    }
+
+    fn artifacts(&self) -> usize {
+        let entries = std::fs::read_dir(self.machine.data.path().join("artifacts")).unwrap().flatten();
+        entries.filter(|entry| entry.file_name() != "names").count()
+    }
+}
+
+impl Drop for Deploys {
+    fn drop(&mut self) {
+        self.caddy.kill().ok();
+        self.caddy.wait().ok();
+    }
+}
+
+const SERVE: &str = "mkdir -p /tmp/www; echo $PAGE > /tmp/www/index.html; echo serving $PAGE; \
+                     exec busybox httpd -f -p 127.0.0.1:$PORT -h /tmp/www";
+
+fn free_port() -> u16 {
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| rand::random_range(22_000..30_000)).find(free).expect("a port is free")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn programs_are_deployed_blue_green_rolled_back_and_taken_away() {
+    let deploys = Deploys::start().await;
+    let one = deploys.deploy(deploys.version("one", SERVE)).await.unwrap();
+    assert_eq!(deploys.page().await, "one");
+    let failed = deploys.deploy(deploys.version("bad", "echo no database; exit 7")).await.unwrap_err();
+    let DeployError::HealthCheckFailed(why) = &failed else { panic!("{failed:?}") };
+    assert!(why.why.exit_code == Some(7) && why.log.iter().any(|line| line == "no database"), "{why:?}");
+    assert_eq!(deploys.page().await, "one");
+    assert_eq!(deploys.units().await, [one.container_name.clone().unwrap()]);
+    // Another program than the first one's: a comment is enough.
+    let two = deploys.deploy(deploys.version("two", &format!("# two\n{SERVE}"))).await.unwrap();
+    assert_eq!(deploys.page().await, "two");
+    assert_eq!(deploys.units().await, [two.container_name.unwrap()]);
+    assert_eq!(deploys.artifacts(), 2, "what failed is gone");
+    deploys.engine.rollback(&deploys.app, None, None).await.unwrap().unwrap();
+    assert_eq!(deploys.page().await, "one");
+    let runtime = RuntimeTarget { kind: RuntimeKind::Systemd, socket: None };
+    let request = UndeployRequest { app_id: deploys.app.clone(), runtime, deployment_id: None, cancel: false };
+    deploys.engine.undeploy(request, None).await.unwrap();
+    assert_eq!((deploys.units().await.len(), deploys.artifacts()), (0, 0));
+    let left = std::fs::read_dir(deploys.machine.data.path().join("units")).unwrap().count();
+    assert_eq!(left, 0, "no environment is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_release_command_runs_in_the_new_program_before_it_serves() {
+    let deploys = Deploys::start().await;
+    let script = format!(
+        "[ \"$1\" = migrate ] && {{ echo done > $STATE_DIRECTORY/migrated; exit 0; }}\n\
+                          PAGE=$(cat $STATE_DIRECTORY/migrated)\n{SERVE}"
+    );
+    let mut version = deploys.version("one", &script);
+    version.release_command = ["app", "migrate"].map(str::to_owned).into();
+    deploys.deploy(version).await.unwrap();
+    assert_eq!(deploys.page().await, "done");
+    let mut failing = deploys.version("two", "echo no; exit 3");
+    failing.release_command = ["app", "migrate"].map(str::to_owned).into();
+    let failed = deploys.deploy(failing).await.unwrap_err();
+    assert!(matches!(failed, DeployError::ReleaseCommand { code: Some(3), .. }), "{failed:?}");
+    assert_eq!((deploys.page().await.as_str(), deploys.units().await.len()), ("done", 1));
 }

@@ -257,6 +257,18 @@ fn has_run(properties: &Properties) -> bool {
     }
 }
 
+/// A program's own name, by which it goes like an image does.
+fn loaded_name(id: &str) -> String {
+    format!("otturnaut-loaded:{}", id.trim_start_matches("sha256:"))
+}
+
+fn not_taken(program: &Path, error: &StoreError) -> RuntimeError {
+    match error {
+        StoreError::Io(error) => RuntimeError::File { path: program.to_owned(), reason: super::docker::posix(error) },
+        StoreError::NoProgram => RuntimeError::Archive { path: program.to_owned(), reason: error.to_string() },
+    }
+}
+
 fn not_found(name: &str) -> RuntimeError {
     RuntimeError::NotFound { name: name.to_owned() }
 }
@@ -491,19 +503,12 @@ impl Runtime for Systemd {
         let (store, path) = (self.store.clone(), archive.to_owned());
         let taken = tokio::task::spawn_blocking(move || {
             let id = store.take(&path)?;
-            // By a name of its own, so that it goes like an image does.
-            let name = format!("otturnaut-loaded:{}", id.trim_start_matches("sha256:"));
+            let name = loaded_name(&id);
             store.name(&name, &id)?;
             Ok::<_, StoreError>(name)
         });
-        match taken.await {
-            Ok(Ok(name)) => Ok(name),
-            Ok(Err(StoreError::Io(error))) => {
-                Err(RuntimeError::File { path: archive.to_owned(), reason: super::docker::posix(&error) })
-            }
-            Ok(Err(error)) => Err(RuntimeError::Archive { path: archive.to_owned(), reason: error.to_string() }),
-            Err(error) => Err(RuntimeError::Archive { path: archive.to_owned(), reason: error.to_string() }),
-        }
+        let taken = taken.await.unwrap_or_else(|error| Err(io::Error::other(error).into()));
+        taken.map_err(|error| not_taken(archive, &error))
     }
 
     async fn build_image(&self, build: &BuildImage, _: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError> {
@@ -511,8 +516,11 @@ impl Runtime for Systemd {
         Err(RuntimeError::Build { tag: build.tag.clone(), reason })
     }
 
-    async fn archive_names(&self, _: &Path) -> Result<Vec<String>, RuntimeError> {
-        Ok(Vec::new())
+    async fn archive_names(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {
+        let path = archive.to_owned();
+        let id = tokio::task::spawn_blocking(move || Store::id(&path)).await;
+        let id = id.unwrap_or_else(|error| Err(io::Error::other(error).into()));
+        id.map(|id| vec![loaded_name(&id)]).map_err(|error| not_taken(archive, &error))
     }
 
     async fn pull_image(&self, image: &PullImage, _: Option<seen::Sender<Transfer>>) -> Result<(), RuntimeError> {

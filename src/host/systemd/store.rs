@@ -41,11 +41,16 @@ impl Store {
         let fresh = self.dir.join(fresh_name());
         // Units run as nobody's user: what they read is mounted for them, and must be readable there.
         fs::DirBuilder::new().mode(0o755).recursive(true).create(&fresh)?;
-        let taken = copy(&mut source, &fresh.join("app")).and_then(|sum| self.settle(&fresh, &sum));
+        let taken = write(&mut source, &fresh.join("app")).and_then(|sum| self.settle(&fresh, &sum));
         if taken.is_err() {
             gone_is_fine(fs::remove_dir_all(&fresh))?;
         }
         taken
+    }
+
+    /// The id that a program would have.
+    pub(super) fn id(program: &Path) -> Result<String, StoreError> {
+        Ok(format!("{SHA256}{}", copy(&mut File::open(program)?, &mut io::sink())?))
     }
 
     fn settle(&self, fresh: &Path, sum: &str) -> Result<String, StoreError> {
@@ -136,8 +141,15 @@ fn decoded(file: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn copy(source: &mut File, to: &Path) -> Result<String, StoreError> {
+fn write(source: &mut File, to: &Path) -> Result<String, StoreError> {
     let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(to)?;
+    let sum = copy(source, &mut target)?;
+    target.sync_all()?;
+    Ok(sum)
+}
+
+/// Copies a program; gives its SHA-256.
+fn copy(source: &mut File, target: &mut impl io::Write) -> Result<String, StoreError> {
     let (mut digest, mut buffer, mut begun) = (Sha256::new(), vec![0; limits::CONTEXT_PIECE_BYTES], false);
     loop {
         let read = match source.read(&mut buffer) {
@@ -153,9 +165,8 @@ fn copy(source: &mut File, to: &Path) -> Result<String, StoreError> {
         }
         begun = true;
         digest.update(piece);
-        io::Write::write_all(&mut target, piece)?;
+        target.write_all(piece)?;
     }
-    target.sync_all()?;
     Ok(crate::host::download::hexadecimal(&digest.finalize()))
 }
 

@@ -14,6 +14,9 @@ use crate::limits;
 /// Where a unit's program lies in its own view of the file system.
 const PROGRAM: &str = "/run/otturnaut-app";
 
+/// The program's own name there.
+const NAME: &str = "app";
+
 /// What begins the line of a unit file that tells what the agent knows of it.
 const ABOUT: &str = "About=";
 
@@ -60,6 +63,7 @@ pub(super) fn file(spec: &ContainerSpec, about: &About, places: &Places<'_>) -> 
     lines.push(format!("ExecStart={}", command(spec)));
     lines.push(format!("EnvironmentFile={}", bind(places.environment)?));
     lines.push(format!("BindReadOnlyPaths={}:{PROGRAM}", bind(places.artifact)?));
+    lines.push(format!("Environment=PATH={PROGRAM}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
     lines.extend(SANDBOX.map(str::to_owned));
     lines.push(format!("StateDirectory={}", state_directory(&about.labels, &spec.name)));
     lines.extend(restart(spec.restart).map(str::to_owned));
@@ -92,10 +96,16 @@ const SANDBOX: [&str; 14] = [
     "KillMode=mixed",
 ];
 
-/// The program with its arguments; the command takes the place of the arguments alone, as the program is all there is.
+/// The command, in which `app` is the program; the program alone where there is none.
 fn command(spec: &ContainerSpec) -> String {
-    let arguments = spec.command.iter().map(|argument| argument_of(argument));
-    std::iter::once(format!("{PROGRAM}/app")).chain(arguments).collect::<Vec<_>>().join(" ")
+    let program = format!("{PROGRAM}/{NAME}");
+    let words = spec.command.iter().enumerate().map(|(at, word)| match (at, word.as_str()) {
+        (0, NAME) => program.clone(),
+        // systemd takes signs before the first word for orders.
+        (0, word) => format!(":{}", quoted(word)),
+        (_, word) => argument_of(word),
+    });
+    if spec.command.is_empty() { program.clone() } else { words.collect::<Vec<_>>().join(" ") }
 }
 
 /// An argument as one word: no variable, specifier or escape of systemd's is left in it.
@@ -233,7 +243,7 @@ mod tests {
             name: "otturnaut-shop-1".to_owned(),
             publish: Some(Publish { container_port: 80, port: 12_345 }),
             env: [("TOKEN".to_owned(), Secret::new("a\"b\\c$d\ne".to_owned()))].into(),
-            command: ["serve", "--name=%n $HOME \"x\""].map(str::to_owned).into(),
+            command: ["app", "serve", "--name=%n $HOME \"x\""].map(str::to_owned).into(),
             ..ContainerSpec::default()
         }
     }
