@@ -26,6 +26,14 @@ end_started() {
 docker_answers() { curl -fs --unix-socket /var/run/docker.sock http://engine/_ping >/dev/null 2>&1; }
 podman_answers() { curl -fs --unix-socket /run/podman/podman.sock http://engine/_ping >/dev/null 2>&1; }
 
+# Whether systemd has started a machine that is a container.
+systemd_runs() {
+  case $(docker exec "$1" systemctl is-system-running 2>/dev/null) in
+    running | degraded) return 0 ;;
+    *) return 1 ;;
+  esac
+}
+
 # Starts a service in the background, its output in a log; it is ended with the script.
 serve() {
   local log=$1 command=("${@:2}")

@@ -569,6 +569,9 @@ pub const DISK_RESERVE: u64 = 1 << 30;
 /// Pause after which units are looked at although systemd told of no change.
 pub const UNIT_LOOK: Duration = Duration::from_secs(10);
 
+/// Pause between two looks whether a unit whose log is followed has ended.
+pub const UNIT_END_LOOK: Duration = Duration::from_millis(300);
+
 /// Changes of units that wait to be looked at.
 pub const ENGINE_EVENTS: usize = 256;
 

@@ -324,6 +324,7 @@ async fn the_journal_is_read_and_followed() {
         }
     }
     assert_eq!(said, ["one", "two", "three"]);
+    assert_eq!(timeout(Duration::from_secs(20), log.next()).await.expect("it ends with its unit").unwrap(), None);
     let last = machine.systemd.tail(&name, 1).await.unwrap();
     assert_eq!(last.first().map(|line| line.text.as_ref()), Some(&b"three"[..]));
     std::fs::remove_file(go).unwrap();
@@ -474,4 +475,33 @@ async fn a_release_command_runs_in_the_new_program_before_it_serves() {
     let failed = deploys.deploy(failing).await.unwrap_err();
     assert!(matches!(failed, DeployError::ReleaseCommand { code: Some(3), .. }), "{failed:?}");
     assert_eq!((deploys.page().await.as_str(), deploys.units().await.len()), ("done", 1));
+}
+
+/// Where the half before a restart of the machine leaves what the half after it looks at.
+const OVER_A_RESTART: &str = "/var/lib/otturnaut-it";
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn over_a_restart_first_half() {
+    let machine = Machine::new();
+    let image = machine.program("echo again; exec sleep 300").await;
+    for name in ["otturnaut-runs-1", "otturnaut-stopped-1"] {
+        machine.systemd.start(&spec(name, &image)).await.unwrap();
+    }
+    machine.systemd.stop("otturnaut-stopped-1", Duration::from_secs(5)).await.unwrap();
+    // Programs and environments stay where they are.
+    std::fs::write(OVER_A_RESTART, machine.data.keep().display().to_string()).unwrap();
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn over_a_restart_second_half() {
+    let machine = Machine::new();
+    assert!(std::fs::read_to_string(OVER_A_RESTART).is_ok(), "the first half came before");
+    let runs = async |name| machine.systemd.inspect(name).await.unwrap().runs();
+    until("what ran", async || runs("otturnaut-runs-1").await).await;
+    assert!(!runs("otturnaut-stopped-1").await, "somebody had stopped it");
+    for name in ["otturnaut-runs-1", "otturnaut-stopped-1"] {
+        machine.systemd.remove(name).await.unwrap();
+    }
 }

@@ -24,6 +24,15 @@ defmodule RuntimeTest do
     {request.port, call(node, Docker, :start, [request])}
   end
 
+  test "where systemd is not there each function says so", %{node: node, name: name} do
+    missing = {:error, %{__struct__: Req.TransportError, __exception__: true, reason: :enoent}}
+    systemd = Otturnaut.Runtime.Systemd
+    assert missing == call(node, systemd, :list_apps, [])
+    request = %{name: name, image: "shop:1", port: Ports.free(), container_port: 80}
+    assert missing == call(node, systemd, :start, [request])
+    refute Map.has_key?(call(node, Otturnaut, :status, []).runtimes, :systemd)
+  end
+
   test "a container's life", %{node: node, name: name} do
     assert {port, {:ok, id}} = start(node, name)
     assert Engine.inspect!(Engine.docker(), name)["Id"] == id

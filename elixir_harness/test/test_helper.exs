@@ -18,5 +18,5 @@ end)
 ExUnit.start(
   timeout: 120_000,
   max_cases: 1,
-  exclude: if(System.get_env("HARNESS_SHORT"), do: [:once], else: [])
+  exclude: if(System.get_env("HARNESS_SHORT"), do: [:once, :systemd], else: [:systemd])
 )

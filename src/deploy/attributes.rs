@@ -3,6 +3,7 @@
 use super::{Deployment, Origin};
 use crate::apps::{InvalidName, LABELS, check_app_id, check_deployment_id};
 use crate::build::GitError;
+use crate::host::RuntimeKind;
 use crate::limits;
 
 /// What is wrong with a deployment.
@@ -32,6 +33,12 @@ pub(super) fn check(deployment: &Deployment) -> Result<(), InvalidDeployment> {
     every("volumes", &deployment.volumes, volume)?;
     every("networks", &deployment.networks, network)?;
     every("labels", deployment.labels.keys(), label)?;
+    if deployment.runtime.kind == RuntimeKind::Systemd {
+        every("networks", &deployment.networks, |_| Some("systemd has no networks to join"))?;
+        every("volumes", &deployment.volumes, |volume| {
+            (!volume.starts_with('/')).then_some("under systemd only directories of the machine are mounted")
+        })?;
+    }
     let memory = deployment.resources.memory;
     if let Some(memory) = memory.filter(|memory| *memory < limits::LEAST_MEMORY) {
         let why = format!("an engine gives no less than {} bytes", limits::LEAST_MEMORY);
@@ -44,6 +51,10 @@ pub(super) fn check(deployment: &Deployment) -> Result<(), InvalidDeployment> {
 fn origin(deployment: &Deployment) -> Result<(), InvalidDeployment> {
     match &deployment.origin {
         Origin::Image => {}
+        Origin::Source(_) | Origin::Registry(_) if deployment.runtime.kind == RuntimeKind::Systemd => {
+            let why = "systemd runs programs: load one, or fetch one";
+            return refuse("runtime", "Otturnaut.Runtime.Systemd", why);
+        }
         Origin::Source(source) => {
             if let Err(GitError::Refused { what, value, why }) = source.check() {
                 let attribute = if what == "url" { "source.repo_url" } else { "source.ref" };
@@ -132,7 +143,7 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{RuntimeKind, RuntimeTarget};
+    use crate::host::RuntimeTarget;
 
     fn deployment() -> Deployment {
         let runtime = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
@@ -170,6 +181,18 @@ mod tests {
         for label in ["", "a=b", "otturnaut.app_id"] {
             let error = refused(|deployment| deployment.labels = [(label.to_owned(), String::new())].into());
             assert!(error.starts_with("deployment.labels: "), "{error}");
+        }
+        let under_systemd = |deployment: &mut Deployment| deployment.runtime.kind = RuntimeKind::Systemd;
+        for (attribute, change) in [
+            ("networks", (|deployment| deployment.networks = vec!["back".to_owned()]) as fn(&mut Deployment)),
+            ("volumes", |deployment| deployment.volumes = vec!["data:/data".to_owned()]),
+            ("runtime", |deployment| deployment.origin = Origin::Registry(None)),
+        ] {
+            let error = refused(|deployment| {
+                under_systemd(deployment);
+                change(deployment);
+            });
+            assert!(error.starts_with(&format!("deployment.{attribute}: ")) && error.contains("systemd"), "{error}");
         }
         let error = refused(|deployment| deployment.resources.memory = Some(1000));
         assert!(error.starts_with("deployment.resources.memory: \"1000\" is refused"), "{error}");

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::Systemd;
 use crate::host::command::{Line, Stream};
 use crate::host::log::{LogEntry, LogQuery, LogReader, LogSource};
-use crate::host::runtime::RuntimeError;
+use crate::host::runtime::{ContainerStatus, Runtime, RuntimeError};
 use crate::limits;
 
 /// The last lines of a unit.
@@ -38,9 +39,39 @@ pub(super) async fn tail(unit: &str, count: usize) -> Result<Vec<Line>, RuntimeE
     Ok(lines.into())
 }
 
-/// A unit's log as it is asked for.
-pub(super) fn open(unit: &str, query: &LogQuery) -> Result<LogReader, RuntimeError> {
-    Ok(Box::new(Journal::open(unit, query)?))
+/// A unit's log as it is asked for; one that is followed ends with its unit.
+pub(super) fn open(unit: &str, query: &LogQuery, systemd: Systemd) -> Result<LogReader, RuntimeError> {
+    let journal = Journal::open(unit, query)?;
+    Ok(if query.follow { Box::new(Followed { journal, systemd }) } else { Box::new(journal) })
+}
+
+/// A journal that goes on for ever, read as long as its unit has something to say.
+struct Followed {
+    journal: Journal,
+    systemd: Systemd,
+}
+
+#[async_trait]
+impl LogSource for Followed {
+    async fn next(&mut self) -> Result<Option<Vec<LogEntry>>, RuntimeError> {
+        let name = self.journal.unit.trim_end_matches(".service").to_owned();
+        let mut next = self.journal.next();
+        loop {
+            tokio::select! {
+                biased;
+                entries = &mut next => return entries,
+                () = sleep(limits::UNIT_END_LOOK) => {}
+            }
+            let ended = match self.systemd.inspect(&name).await {
+                Ok(seen) => seen.status == ContainerStatus::Stopped,
+                Err(error) => matches!(error, RuntimeError::NotFound { .. }),
+            };
+            if ended {
+                // The journal may be a moment behind.
+                return timeout(limits::UNIT_END_LOOK, next).await.unwrap_or(Ok(None));
+            }
+        }
+    }
 }
 
 /// The journal's own reader, which writes only as fast as it is read, and ends when this is dropped.

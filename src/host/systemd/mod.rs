@@ -175,8 +175,9 @@ impl Systemd {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
             private_dir(environment.parent())?;
-            write_atomic(&environment, &variables, 0o600)?;
-            write_atomic(&path, unit.as_bytes(), 0o644)
+            // The unit first: by it an undo finds the other, after a death in between.
+            write_atomic(&path, unit.as_bytes(), 0o644)?;
+            write_atomic(&environment, &variables, 0o600)
         });
         written.await.map_err(|error| RuntimeError::Unit { name, reason: error.to_string() })
     }
@@ -419,7 +420,7 @@ impl Runtime for Systemd {
 
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError> {
         self.about(name).await?;
-        journal::open(&service(name), query)
+        journal::open(&service(name), query, self.handle())
     }
 
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError> {
