@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! mod.rs     units as the domain wants them: a unit's id is its name, its image a program by content
-//! bus.rs     the manager over D-Bus
+//! manager.rs what they are made of;  bus.rs  the manager over D-Bus
 //! unit.rs    unit files and environments
 //! store.rs   programs by content, and their names
 //! journal.rs what units said;  watch.rs  their exits
@@ -10,290 +10,31 @@
 
 mod bus;
 mod journal;
+mod manager;
 mod store;
 mod unit;
 mod watch;
 
-use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use jiff::Timestamp;
-use tokio::sync::{Mutex, mpsc, watch as seen};
+use tokio::sync::{mpsc, watch as seen};
 
-use self::bus::{Bus, BusError, Properties};
+use self::manager::{BUS, UNITS, loaded_name, not_found, not_taken, service, status, unreachable, unsupported};
+pub(super) use self::manager::{Systemd, is_here};
 use self::store::{Store, StoreError};
-use self::unit::{About, Places};
-use super::command::{Batch, Command, CommandEnd, Line, Processes};
+use super::command::{Batch, Command, CommandEnd, Line};
 use super::download::Transfer;
-use super::files::{blocking, gone_is_fine, write_atomic};
+use super::files::{blocking, gone_is_fine};
 use super::log::{LogQuery, LogReader};
 use super::runtime::{
-    Container, ContainerStatus, EngineEvents, EngineSpace, ExecEnd, Image, KeptImage, Runtime, RuntimeError,
-    RuntimeKind, Usage,
+    Container, ContainerStatus, EngineEvents, EngineSpace, ExecEnd, Image, KeptImage, Runtime, RuntimeError, Usage,
 };
 use super::spec::{BuildImage, ContainerSpec, PullImage, Restart};
 use crate::limits;
-
-/// Where the system's bus listens.
-const BUS: &str = "/run/dbus/system_bus_socket";
-
-/// Where units lie that come back with the machine.
-const UNITS: &str = "/etc/systemd/system";
-
-/// Whether this machine was started by systemd, and its bus is there.
-pub(super) fn is_here() -> bool {
-    Path::new("/run/systemd/system").is_dir() && Path::new(BUS).exists()
-}
-
-/// The system's manager.
-pub(super) struct Systemd {
-    data_dir: PathBuf,
-    store: Store,
-    bus: Mutex<Option<Arc<Bus>>>,
-    processes: Arc<dyn Processes>,
-}
-
-impl Systemd {
-    pub(super) fn new(data_dir: &Path, processes: Arc<dyn Processes>) -> Self {
-        Self { data_dir: data_dir.to_owned(), store: Store::new(data_dir), bus: Mutex::default(), processes }
-    }
-
-    /// The connection, made when it is first needed and anew after it broke.
-    async fn bus(&self) -> Result<Arc<Bus>, RuntimeError> {
-        let mut bus = self.bus.lock().await;
-        if let Some(bus) = bus.as_ref() {
-            return Ok(Arc::clone(bus));
-        }
-        if !is_here() {
-            return Err(unreachable("enoent"));
-        }
-        let opened = Arc::new(Bus::open(Path::new(BUS)).await.map_err(|error| failed(BUS, error))?);
-        *bus = Some(Arc::clone(&opened));
-        Ok(opened)
-    }
-
-    /// An error of the bus; a connection that broke is forgotten.
-    async fn failed(&self, name: &str, error: BusError) -> RuntimeError {
-        if matches!(error, BusError::Bus(zbus::Error::InputOutput(_)) | BusError::Timeout(_)) {
-            *self.bus.lock().await = None;
-        }
-        failed(name, error)
-    }
-
-    fn file(name: &str) -> PathBuf {
-        Path::new(UNITS).join(service(name))
-    }
-
-    fn environment(&self, name: &str) -> PathBuf {
-        self.data_dir.join("units").join(format!("{name}.env"))
-    }
-
-    /// What the agent knows of a unit of its own.
-    async fn about(&self, name: &str) -> Result<About, RuntimeError> {
-        let path = Self::file(name);
-        let read = blocking(move || std::fs::read_to_string(path)).await;
-        read.ok().and_then(|unit| About::read(&unit)).ok_or_else(|| not_found(name))
-    }
-
-    /// Whether it comes back with the machine.
-    async fn enable(&self, name: &str, enabled: bool) -> Result<(), RuntimeError> {
-        let (bus, files) = (self.bus().await?, vec![service(name)]);
-        let done = if enabled {
-            let made: Result<(bool, Links), _> = bus.call("EnableUnitFiles", &(files, false, true)).await;
-            made.map(drop)
-        } else {
-            let made: Result<Links, _> = bus.call("DisableUnitFiles", &(files, false)).await;
-            made.map(drop)
-        };
-        match done {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.failed(name, error).await),
-        }
-    }
-
-    async fn reload(&self, name: &str) -> Result<(), RuntimeError> {
-        match self.bus().await?.call::<_, ()>("Reload", &()).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.failed(name, error).await),
-        }
-    }
-
-    async fn job(&self, method: &str, name: &str, limit: Duration) -> Result<(), RuntimeError> {
-        match self.bus().await?.job(method, &service(name), limit).await {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.failed(name, error).await),
-        }
-    }
-
-    async fn properties(&self, name: &str) -> Result<Properties, RuntimeError> {
-        match self.bus().await?.properties(&service(name)).await {
-            Ok(properties) => Ok(properties),
-            Err(error) => Err(self.failed(name, error).await),
-        }
-    }
-
-    /// What a start came to whose job did not end well: a program that ended at once has run all the same. Else nothing is
-    /// left of the unit.
-    async fn not_started(&self, name: &str, error: RuntimeError) -> Result<String, RuntimeError> {
-        let properties = self.properties(name).await.unwrap_or_default();
-        if has_run(&properties) {
-            return Ok(name.to_owned());
-        }
-        let said = self.tail(name, limits::TOLD_LINES).await.unwrap_or_default();
-        if let Err(left) = self.remove(name).await {
-            tracing::warn!(unit = name, "a unit that did not start is left: {left}");
-        }
-        let RuntimeError::Unit { name, reason } = error else { return Err(error) };
-        let said: Vec<_> = said.iter().map(|line| String::from_utf8_lossy(&line.text)).collect();
-        let reason = format!("it did not start: {reason} ({}) {}", properties.text("Result"), said.join("; "));
-        Err(RuntimeError::Unit { name, reason: reason.trim_end().to_owned() })
-    }
-
-    /// Writes the parts of a unit.
-    async fn write(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
-        let image_id = self.find(&spec.image).await.ok_or_else(|| not_found(&spec.image))?;
-        let about = About {
-            labels: spec.labels.clone(),
-            image: spec.image.clone(),
-            port: spec.publish.map(|publish| publish.port),
-            created: Timestamp::now().as_second(),
-            always: spec.restart == Restart::Always,
-            image_id,
-        };
-        let (path, environment) = (Self::file(&spec.name), self.environment(&spec.name));
-        let artifact = self.store.place(&about.image_id);
-        let places = Places { artifact: &artifact, environment: &environment };
-        let (unit, variables) = (unit::file(spec, &about, &places)?, unit::environment(spec)?);
-        let name = spec.name.clone();
-        let written = blocking(move || {
-            if path.exists() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            private_dir(environment.parent())?;
-            // The unit first: by it an undo finds the other, after a death in between.
-            write_atomic(&path, unit.as_bytes(), 0o644)?;
-            write_atomic(&environment, &variables, 0o600)
-        });
-        written.await.map_err(|error| RuntimeError::Unit { name, reason: error.to_string() })
-    }
-
-    async fn find(&self, image: &str) -> Option<String> {
-        let (store, image) = (self.store.clone(), image.to_owned());
-        blocking(move || Ok(store.find(&image))).await.ok().flatten()
-    }
-
-    fn container(name: &str, about: About, properties: &Properties) -> Container {
-        let status = status(&properties.text("ActiveState"), &properties.text("SubState"));
-        let time = |name| properties.number(name).filter(|micros| *micros > 0);
-        let time = |name| time(name).and_then(|micros| Timestamp::from_microsecond(i64::try_from(micros).ok()?).ok());
-        let result = properties.text("Result");
-        let restarts = properties.number("NRestarts").and_then(|count| i64::try_from(count).ok());
-        Container {
-            id: name.to_owned(),
-            name: name.to_owned(),
-            status,
-            image: about.image,
-            image_id: about.image_id,
-            port: about.port,
-            labels: about.labels,
-            exit_code: (status != ContainerStatus::Running).then(|| exit_code(properties)),
-            restart_count: restarts.unwrap_or(0),
-            created: about.created,
-            started_at: time("ExecMainStartTimestamp"),
-            finished_at: time("ExecMainExitTimestamp"),
-            oom_killed: result == "oom-kill",
-            error: if matches!(result.as_str(), "" | "success" | "exit-code" | "signal") {
-                String::new()
-            } else {
-                result
-            },
-            health: None,
-        }
-    }
-}
-
-/// The unit of a name.
-fn service(name: &str) -> String {
-    format!("{name}.service")
-}
-
-fn private_dir(dir: Option<&Path>) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    let dir = dir.ok_or(io::ErrorKind::InvalidInput)?;
-    std::fs::DirBuilder::new().mode(0o700).recursive(true).create(dir)
-}
-
-fn status(active: &str, sub: &str) -> ContainerStatus {
-    match active {
-        "inactive" | "failed" => ContainerStatus::Stopped,
-        // Between two lives.
-        "activating" if sub == "auto-restart" => ContainerStatus::Unknown,
-        "active" | "reloading" | "activating" => ContainerStatus::Running,
-        _ => ContainerStatus::Unknown,
-    }
-}
-
-/// As shells have it: a death by signal is 128 and its number. What a unit has not come to is 0.
-fn exit_code(properties: &Properties) -> i64 {
-    const EXITED: i64 = 1;
-    let status = properties.signed("ExecMainStatus").unwrap_or(0);
-    match properties.signed("ExecMainCode") {
-        Some(EXITED | 0) | None => status,
-        Some(_) => 128 + status,
-    }
-}
-
-/// Whether the program itself ended, and not what systemd does before it (which ends with a code of systemd's own).
-fn has_run(properties: &Properties) -> bool {
-    const BEFORE: std::ops::RangeInclusive<i64> = 200..=245;
-    match properties.signed("ExecMainCode") {
-        None | Some(0) => false,
-        Some(1) => !BEFORE.contains(&properties.signed("ExecMainStatus").unwrap_or(0)),
-        Some(_) => true,
-    }
-}
-
-/// A program's own name, by which it goes like an image does.
-fn loaded_name(id: &str) -> String {
-    format!("otturnaut-loaded:{}", id.trim_start_matches("sha256:"))
-}
-
-fn not_taken(program: &Path, error: &StoreError) -> RuntimeError {
-    match error {
-        StoreError::Io(error) => RuntimeError::File { path: program.to_owned(), reason: super::docker::posix(error) },
-        StoreError::NoProgram => RuntimeError::Archive { path: program.to_owned(), reason: error.to_string() },
-    }
-}
-
-fn not_found(name: &str) -> RuntimeError {
-    RuntimeError::NotFound { name: name.to_owned() }
-}
-
-fn unreachable(reason: &str) -> RuntimeError {
-    RuntimeError::Transport { engine: RuntimeKind::Systemd, socket: BUS.into(), reason: reason.to_owned() }
-}
-
-fn failed(name: &str, error: BusError) -> RuntimeError {
-    match error {
-        BusError::Timeout(_) => unreachable("timeout"),
-        BusError::Bus(zbus::Error::InputOutput(error)) => unreachable(match error.kind() {
-            io::ErrorKind::NotFound => "enoent",
-            io::ErrorKind::PermissionDenied => "eacces",
-            io::ErrorKind::ConnectionRefused => "econnrefused",
-            _ => "closed",
-        }),
-        other => RuntimeError::Unit { name: name.to_owned(), reason: other.to_string() },
-    }
-}
-
-fn unsupported(name: &str, what: &str) -> RuntimeError {
-    RuntimeError::Unit { name: name.to_owned(), reason: format!("systemd {what}") }
-}
 
 #[async_trait]
 impl Runtime for Systemd {
@@ -535,16 +276,3 @@ impl Runtime for Systemd {
         }
     }
 }
-
-impl Systemd {
-    /// One that shares nothing but the places: for what goes on in the background.
-    fn handle(&self) -> Self {
-        Self::new(&self.data_dir, Arc::clone(&self.processes))
-    }
-}
-
-/// What is known of units, by name.
-type Known = HashMap<String, Container>;
-
-/// Links that were made or removed: kind, file, target.
-type Links = Vec<(String, String, String)>;

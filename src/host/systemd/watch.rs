@@ -1,12 +1,17 @@
 //! Exits and starts of units: the manager says that something changed, a look tells what.
 
+use std::collections::HashMap;
+
 use futures::StreamExt;
 use futures::stream::{Stream, unfold};
 use zbus::MessageStream;
 
-use super::{Known, Systemd};
+use super::Systemd;
 use crate::host::runtime::{Container, EngineAction, EngineEvent, Runtime, RuntimeError};
 use crate::limits;
+
+/// What is known of units, by name.
+type Known = HashMap<String, Container>;
 
 /// Watches the units with some labels.
 pub(super) struct Watcher {

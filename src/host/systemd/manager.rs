@@ -1,0 +1,285 @@
+//! The manager and the files of units: what the functions of the trait are made of.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use super::bus::{Bus, BusError, Properties};
+use super::store::{Store, StoreError};
+use super::unit::{self, About, Places};
+use crate::host::command::Processes;
+use crate::host::docker::posix;
+use crate::host::files::{blocking, write_atomic};
+use crate::host::runtime::{Container, ContainerStatus, Runtime, RuntimeError, RuntimeKind};
+use crate::host::spec::{ContainerSpec, Restart};
+use crate::limits;
+
+/// Where the system's bus listens.
+pub(super) const BUS: &str = "/run/dbus/system_bus_socket";
+
+/// Where units lie that come back with the machine.
+pub(super) const UNITS: &str = "/etc/systemd/system";
+
+/// Whether this machine was started by systemd, and its bus is there.
+pub(in crate::host) fn is_here() -> bool {
+    Path::new("/run/systemd/system").is_dir() && Path::new(BUS).exists()
+}
+
+/// The system's manager.
+pub(in crate::host) struct Systemd {
+    pub(super) data_dir: PathBuf,
+    pub(super) store: Store,
+    pub(super) bus: Mutex<Option<Arc<Bus>>>,
+    pub(super) processes: Arc<dyn Processes>,
+}
+
+impl Systemd {
+    pub(in crate::host) fn new(data_dir: &Path, processes: Arc<dyn Processes>) -> Self {
+        Self { data_dir: data_dir.to_owned(), store: Store::new(data_dir), bus: Mutex::default(), processes }
+    }
+
+    /// The connection, made when it is first needed and anew after it broke.
+    pub(super) async fn bus(&self) -> Result<Arc<Bus>, RuntimeError> {
+        let mut bus = self.bus.lock().await;
+        if let Some(bus) = bus.as_ref() {
+            return Ok(Arc::clone(bus));
+        }
+        if !is_here() {
+            return Err(unreachable("enoent"));
+        }
+        let opened = Arc::new(Bus::open(Path::new(BUS)).await.map_err(|error| failed(BUS, error))?);
+        *bus = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// An error of the bus; a connection that broke is forgotten.
+    pub(super) async fn failed(&self, name: &str, error: BusError) -> RuntimeError {
+        if matches!(error, BusError::Bus(zbus::Error::InputOutput(_)) | BusError::Timeout(_)) {
+            *self.bus.lock().await = None;
+        }
+        failed(name, error)
+    }
+
+    pub(super) fn file(name: &str) -> PathBuf {
+        Path::new(UNITS).join(service(name))
+    }
+
+    pub(super) fn environment(&self, name: &str) -> PathBuf {
+        self.data_dir.join("units").join(format!("{name}.env"))
+    }
+
+    /// What the agent knows of a unit of its own.
+    pub(super) async fn about(&self, name: &str) -> Result<About, RuntimeError> {
+        let path = Self::file(name);
+        let read = blocking(move || std::fs::read_to_string(path)).await;
+        read.ok().and_then(|unit| About::read(&unit)).ok_or_else(|| not_found(name))
+    }
+
+    /// Whether it comes back with the machine.
+    pub(super) async fn enable(&self, name: &str, enabled: bool) -> Result<(), RuntimeError> {
+        let (bus, files) = (self.bus().await?, vec![service(name)]);
+        let done = if enabled {
+            let made: Result<(bool, Links), _> = bus.call("EnableUnitFiles", &(files, false, true)).await;
+            made.map(drop)
+        } else {
+            let made: Result<Links, _> = bus.call("DisableUnitFiles", &(files, false)).await;
+            made.map(drop)
+        };
+        match done {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(name, error).await),
+        }
+    }
+
+    pub(super) async fn reload(&self, name: &str) -> Result<(), RuntimeError> {
+        match self.bus().await?.call::<_, ()>("Reload", &()).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(name, error).await),
+        }
+    }
+
+    pub(super) async fn job(&self, method: &str, name: &str, limit: Duration) -> Result<(), RuntimeError> {
+        match self.bus().await?.job(method, &service(name), limit).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.failed(name, error).await),
+        }
+    }
+
+    pub(super) async fn properties(&self, name: &str) -> Result<Properties, RuntimeError> {
+        match self.bus().await?.properties(&service(name)).await {
+            Ok(properties) => Ok(properties),
+            Err(error) => Err(self.failed(name, error).await),
+        }
+    }
+
+    /// What a start came to whose job did not end well: a program that ended at once has run all the same. Else nothing is
+    /// left of the unit.
+    pub(super) async fn not_started(&self, name: &str, error: RuntimeError) -> Result<String, RuntimeError> {
+        let properties = self.properties(name).await.unwrap_or_default();
+        if has_run(&properties) {
+            return Ok(name.to_owned());
+        }
+        let said = self.tail(name, limits::TOLD_LINES).await.unwrap_or_default();
+        if let Err(left) = self.remove(name).await {
+            tracing::warn!(unit = name, "a unit that did not start is left: {left}");
+        }
+        let RuntimeError::Unit { name, reason } = error else { return Err(error) };
+        let said: Vec<_> = said.iter().map(|line| String::from_utf8_lossy(&line.text)).collect();
+        let reason = format!("it did not start: {reason} ({}) {}", properties.text("Result"), said.join("; "));
+        Err(RuntimeError::Unit { name, reason: reason.trim_end().to_owned() })
+    }
+
+    /// Writes the parts of a unit.
+    pub(super) async fn write(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        let image_id = self.find(&spec.image).await.ok_or_else(|| not_found(&spec.image))?;
+        let about = About {
+            labels: spec.labels.clone(),
+            image: spec.image.clone(),
+            port: spec.publish.map(|publish| publish.port),
+            created: Timestamp::now().as_second(),
+            always: spec.restart == Restart::Always,
+            image_id,
+        };
+        let (path, environment) = (Self::file(&spec.name), self.environment(&spec.name));
+        let artifact = self.store.place(&about.image_id);
+        let places = Places { artifact: &artifact, environment: &environment };
+        let (unit, variables) = (unit::file(spec, &about, &places)?, unit::environment(spec)?);
+        let name = spec.name.clone();
+        let written = blocking(move || {
+            if path.exists() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            private_dir(environment.parent())?;
+            // The unit first: by it an undo finds the other, after a death in between.
+            write_atomic(&path, unit.as_bytes(), 0o644)?;
+            write_atomic(&environment, &variables, 0o600)
+        });
+        written.await.map_err(|error| RuntimeError::Unit { name, reason: error.to_string() })
+    }
+
+    pub(super) async fn find(&self, image: &str) -> Option<String> {
+        let (store, image) = (self.store.clone(), image.to_owned());
+        blocking(move || Ok(store.find(&image))).await.ok().flatten()
+    }
+
+    pub(super) fn container(name: &str, about: About, properties: &Properties) -> Container {
+        let status = status(&properties.text("ActiveState"), &properties.text("SubState"));
+        let time = |name| properties.number(name).filter(|micros| *micros > 0);
+        let time = |name| time(name).and_then(|micros| Timestamp::from_microsecond(i64::try_from(micros).ok()?).ok());
+        let result = properties.text("Result");
+        let restarts = properties.number("NRestarts").and_then(|count| i64::try_from(count).ok());
+        Container {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            status,
+            image: about.image,
+            image_id: about.image_id,
+            port: about.port,
+            labels: about.labels,
+            exit_code: (status != ContainerStatus::Running).then(|| exit_code(properties)),
+            restart_count: restarts.unwrap_or(0),
+            created: about.created,
+            started_at: time("ExecMainStartTimestamp"),
+            finished_at: time("ExecMainExitTimestamp"),
+            oom_killed: result == "oom-kill",
+            error: if matches!(result.as_str(), "" | "success" | "exit-code" | "signal") {
+                String::new()
+            } else {
+                result
+            },
+            health: None,
+        }
+    }
+}
+
+/// The unit of a name.
+pub(super) fn service(name: &str) -> String {
+    format!("{name}.service")
+}
+
+pub(super) fn private_dir(dir: Option<&Path>) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let dir = dir.ok_or(io::ErrorKind::InvalidInput)?;
+    std::fs::DirBuilder::new().mode(0o700).recursive(true).create(dir)
+}
+
+pub(super) fn status(active: &str, sub: &str) -> ContainerStatus {
+    match active {
+        "inactive" | "failed" => ContainerStatus::Stopped,
+        // Between two lives.
+        "activating" if sub == "auto-restart" => ContainerStatus::Unknown,
+        "active" | "reloading" | "activating" => ContainerStatus::Running,
+        _ => ContainerStatus::Unknown,
+    }
+}
+
+/// As shells have it: a death by signal is 128 and its number. What a unit has not come to is 0.
+pub(super) fn exit_code(properties: &Properties) -> i64 {
+    const EXITED: i64 = 1;
+    let status = properties.signed("ExecMainStatus").unwrap_or(0);
+    match properties.signed("ExecMainCode") {
+        Some(EXITED | 0) | None => status,
+        Some(_) => 128 + status,
+    }
+}
+
+/// Whether the program itself ended, and not what systemd does before it (which ends with a code of systemd's own).
+pub(super) fn has_run(properties: &Properties) -> bool {
+    const BEFORE: std::ops::RangeInclusive<i64> = 200..=245;
+    match properties.signed("ExecMainCode") {
+        None | Some(0) => false,
+        Some(1) => !BEFORE.contains(&properties.signed("ExecMainStatus").unwrap_or(0)),
+        Some(_) => true,
+    }
+}
+
+/// A program's own name, by which it goes like an image does.
+pub(super) fn loaded_name(id: &str) -> String {
+    format!("otturnaut-loaded:{}", id.trim_start_matches("sha256:"))
+}
+
+pub(super) fn not_taken(program: &Path, error: &StoreError) -> RuntimeError {
+    match error {
+        StoreError::Io(error) => RuntimeError::File { path: program.to_owned(), reason: posix(error) },
+        StoreError::NoProgram => RuntimeError::Archive { path: program.to_owned(), reason: error.to_string() },
+    }
+}
+
+pub(super) fn not_found(name: &str) -> RuntimeError {
+    RuntimeError::NotFound { name: name.to_owned() }
+}
+
+pub(super) fn unreachable(reason: &str) -> RuntimeError {
+    RuntimeError::Transport { engine: RuntimeKind::Systemd, socket: BUS.into(), reason: reason.to_owned() }
+}
+
+pub(super) fn failed(name: &str, error: BusError) -> RuntimeError {
+    match error {
+        BusError::Timeout(_) => unreachable("timeout"),
+        BusError::Bus(zbus::Error::InputOutput(error)) => unreachable(match error.kind() {
+            io::ErrorKind::NotFound => "enoent",
+            io::ErrorKind::PermissionDenied => "eacces",
+            io::ErrorKind::ConnectionRefused => "econnrefused",
+            _ => "closed",
+        }),
+        other => RuntimeError::Unit { name: name.to_owned(), reason: other.to_string() },
+    }
+}
+
+pub(super) fn unsupported(name: &str, what: &str) -> RuntimeError {
+    RuntimeError::Unit { name: name.to_owned(), reason: format!("systemd {what}") }
+}
+
+impl Systemd {
+    /// One that shares nothing but the places: for what goes on in the background.
+    pub(super) fn handle(&self) -> Self {
+        Self::new(&self.data_dir, Arc::clone(&self.processes))
+    }
+}
+
+/// Links that were made or removed: kind, file, target.
+pub(super) type Links = Vec<(String, String, String)>;
