@@ -26,6 +26,13 @@ end_started() {
 docker_answers() { curl -fs --unix-socket /var/run/docker.sock http://engine/_ping >/dev/null 2>&1; }
 podman_answers() { curl -fs --unix-socket /run/podman/podman.sock http://engine/_ping >/dev/null 2>&1; }
 
+# The mirror that this machine installs from.
+mirror() {
+  local codename
+  codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+  apt-get indextargets --format '$(REPO_URI) $(CODENAME)' | awk -v codename="$codename" '$2 == codename { print $1; exit }'
+}
+
 # Whether systemd has started a machine that is a container.
 systemd_runs() {
   case $(docker exec "$1" systemctl is-system-running 2>/dev/null) in

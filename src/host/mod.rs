@@ -1,7 +1,7 @@
 //! The machine: traits that the domain uses, and the adapters that touch it.
 //!
 //! ```text
-//! domain --> Runtime   (docker.rs: Docker and Podman)      containers and images
+//! domain --> Runtime   (docker/: Docker and Podman, systemd/)  containers and units, images and programs
 //!        --> Proxy     (caddy/)                            routes
 //!        --> Processes (process/)                          commands of the host
 //!        --> Network   (network.rs)                        probes and free ports
