@@ -267,6 +267,9 @@ pub const SOURCE_LOOK: (Duration, u32) = (Duration::from_millis(500), 10);
 /// Age from which on a clone that was handed out, and not cleaned up by who asked for it, is removed at the next start.
 pub const SOURCE_AGE: Duration = Duration::from_hours(24);
 
+/// Age from which on a program that is not in its place yet is one that a death left.
+pub const ARTIFACT_AGE: Duration = Duration::from_hours(1);
+
 /// Restarts after a failure that `restart: :on_failure` gives a container.
 pub const RESTARTS: u32 = 10;
 

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -12,6 +13,9 @@ use crate::limits;
 
 /// Attempts at a name that nobody has; one of 64 random bits is enough.
 const ATTEMPTS: usize = 4;
+
+/// The directory of programs, beside that of sources.
+pub(super) const ARTIFACTS: &str = "artifacts";
 
 /// Directories under the data directory.
 #[derive(Debug, Clone)]
@@ -61,23 +65,10 @@ impl DataFiles {
     }
 
     fn sweep(&self) -> io::Result<()> {
-        let entries = match std::fs::read_dir(&self.sources) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            entries => entries?,
-        };
-        for entry in entries {
-            let entry = entry?;
-            let modified = entry.metadata()?.modified()?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let left = is_fresh(&name) && !name.starts_with(&self.mark);
-            if left || modified.elapsed().is_ok_and(|age| age > limits::SOURCE_AGE) {
-                let path = entry.path();
-                tracing::info!(path = %path.display(), "removing a source directory that was left");
-                std::fs::remove_dir_all(path)?;
-            }
-        }
-        Ok(())
+        let given_up = |age: Duration| age > limits::SOURCE_AGE;
+        sweep(&self.sources, |name, age| is_fresh(name) && !name.starts_with(&self.mark) || given_up(age))?;
+        // Programs on their way in have no mark; what is on its way now is young.
+        sweep(&self.sources.with_file_name(ARTIFACTS), |name, age| is_fresh(name) && age > limits::ARTIFACT_AGE)
     }
 
     /// The directory to remove; nothing if it is not there.
@@ -144,6 +135,24 @@ impl Files for DataFiles {
         })
         .await
     }
+}
+
+/// Removes what is left in a directory, by name and age.
+fn sweep(directory: &Path, is_left: impl Fn(&str, Duration) -> bool) -> io::Result<()> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if is_left(&entry.file_name().to_string_lossy(), age) {
+            let path = entry.path();
+            tracing::info!(path = %path.display(), "removing a directory that was left");
+            std::fs::remove_dir_all(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// What is there at the moment: files come and go meanwhile.
@@ -213,7 +222,7 @@ pub(super) fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::time::{Duration, SystemTime};
+    use std::time::SystemTime;
 
     use super::*;
 
@@ -240,7 +249,12 @@ mod tests {
         File::create(given.join("file")).unwrap();
         let now = DataFiles::new(data.path());
         let own = now.make().unwrap();
+        let artifacts =
+            [data.path().join(ARTIFACTS).join(fresh_name()), data.path().join(ARTIFACTS).join(fresh_name())];
+        artifacts.iter().try_for_each(std::fs::create_dir_all).unwrap();
+        age(&artifacts[0], limits::ARTIFACT_AGE + Duration::from_secs(1));
         now.sweep_source_dirs().await.unwrap();
+        assert_eq!(artifacts.each_ref().map(|dir| dir.exists()), [false, true]);
         assert_eq!([&left, &given, &old, &own].map(|dir| dir.exists()), [false, true, false, true]);
         now.remove_source_dir(&given).await.unwrap();
         assert!(!given.exists());

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::host::files::{fresh_name, gone_is_fine, is_fresh, write_atomic};
+use crate::host::files::{ARTIFACTS, fresh_name, gone_is_fine, is_fresh, write_atomic};
 use crate::limits;
 
 /// What an id begins with, as engines have it.
@@ -32,7 +32,7 @@ pub(super) enum StoreError {
 
 impl Store {
     pub(super) fn new(data_dir: &Path) -> Self {
-        Self { dir: data_dir.join("artifacts") }
+        Self { dir: data_dir.join(ARTIFACTS) }
     }
 
     /// Takes a program in; gives its id.
