@@ -75,7 +75,8 @@ impl Store {
             Some(_) => name.to_owned(),
             None => fs::read_to_string(self.name_file(name)).ok()?,
         };
-        self.place(&id).join("app").is_file().then_some(id)
+        // An id may come from outside: one that is a path would lead out of the store, and what it names is removed some day.
+        (is_id(&id) && self.place(&id).join("app").is_file()).then_some(id)
     }
 
     /// All programs with their bytes.
@@ -127,6 +128,11 @@ impl Store {
         let encode = |byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") };
         self.dir.join("names").join(name.bytes().map(encode).collect::<String>())
     }
+}
+
+fn is_id(id: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    id.strip_prefix(SHA256).is_some_and(|sum| sum.len() == 64 && sum.bytes().all(digit))
 }
 
 /// A file's name as it was encoded.
@@ -196,6 +202,22 @@ mod tests {
         assert!(store.remove("shop:1").unwrap() && store.find(&id).is_some());
         assert!(store.remove("otturnaut-release:shop-1").unwrap());
         assert_eq!((store.find(&id), store.remove("shop:1").unwrap()), (None, false));
+    }
+
+    #[test]
+    fn an_id_that_is_a_path_leads_nowhere_and_removes_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::new(data.path());
+        store.take(&program(data.path(), "#!/bin/sh\n")).unwrap();
+        let strange = data.path().join("strange");
+        fs::create_dir(&strange).unwrap();
+        write_atomic(&strange.join("app"), b"somebody's", 0o600).unwrap();
+        for id in [format!("sha256:{}", strange.display()), "sha256:../strange".to_owned()] {
+            assert_eq!(store.find(&id), None, "{id}");
+            store.name("shop:1", &id).unwrap();
+            assert!(!store.remove(&id).unwrap() && !store.remove("shop:1").unwrap(), "{id}");
+            assert!(strange.join("app").exists(), "{id}");
+        }
     }
 
     #[test]
