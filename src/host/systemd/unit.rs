@@ -136,9 +136,13 @@ fn quoted(text: &str) -> String {
 /// itself, lines too.
 pub(super) fn environment(spec: &ContainerSpec) -> Result<Vec<u8>, RuntimeError> {
     let mut file = Vec::new();
-    let port = spec.publish.map(|publish| ("PORT".to_owned(), publish.port.to_string()));
-    let given = spec.env.iter().map(|(name, value)| (name.clone(), value.expose().clone()));
-    for (name, value) in port.into_iter().chain(given) {
+    let mut variables: BTreeMap<_, _> =
+        spec.env.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect();
+    if let Some(publish) = spec.publish {
+        // In place of one that was given: only at this port it is found.
+        variables.insert("PORT".to_owned(), publish.port.to_string());
+    }
+    for (name, value) in variables {
         if !is_variable(&name) || value.contains('\0') {
             let why = format!("systemd takes no variable {name:?} with that value");
             return Err(RuntimeError::Unit { name: spec.name.clone(), reason: why });
@@ -263,6 +267,12 @@ mod tests {
         assert!(unit.lines().any(|line| line == wanted), "{unit}");
         assert_eq!(environment(&spec()).unwrap(), b"PORT=\"12345\"\nTOKEN=\"a\\\"b\\\\c\\$d\ne\"\n");
         assert_eq!(About::read(&unit).unwrap().port, Some(12_345));
+    }
+
+    #[test]
+    fn the_port_is_the_one_that_the_route_leads_to() {
+        let env = [("PORT".to_owned(), Secret::new("4000".to_owned()))].into();
+        assert_eq!(environment(&ContainerSpec { env, ..spec() }).unwrap(), b"PORT=\"12345\"\n");
     }
 
     #[test]
