@@ -338,12 +338,17 @@ async fn a_command_runs_beside_a_program_with_its_environment() {
     let image = machine.program("exec sleep 300").await;
     let env = [("WORD".to_owned(), Secret::new("given".to_owned()))].into();
     machine.systemd.start(&ContainerSpec { env, ..spec(&name, &image) }).await.unwrap();
-    let command = ["/bin/sh", "-c", "echo $WORD; exit 4"].map(str::to_owned);
+    let command = ["/bin/sh", "-c", "WORD=own; echo $WORD $0; exit 4", "$WORD"].map(str::to_owned);
     let ended = machine.systemd.exec(&name, &command, Duration::from_secs(20)).await.unwrap();
-    assert_eq!((ended.exit_code, ended.output.trim()), (Some(4), "given"));
+    assert_eq!((ended.exit_code, ended.output.trim()), (Some(4), "own $WORD"));
+    let command = ["/bin/sh", "-c", "echo $WORD"].map(str::to_owned);
+    let ended = machine.systemd.exec(&name, &command, Duration::from_secs(20)).await.unwrap();
+    assert_eq!((ended.exit_code, ended.output.trim()), (Some(0), "given"));
     let command = ["/bin/sleep", "60"].map(str::to_owned);
     let ended = machine.systemd.exec(&name, &command, Duration::from_millis(300)).await.unwrap();
     assert_eq!(ended.exit_code, None);
+    let beside = format!("{name}-exec-*");
+    until("the end of the command", async || systemctl(&["list-units", "--no-legend", &beside]).is_empty()).await;
     machine.systemd.remove(&name).await.unwrap();
 }
 

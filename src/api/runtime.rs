@@ -75,7 +75,11 @@ pub(super) fn module_name(kind: RuntimeKind) -> &'static str {
 
 /// The engine of that kind, at the socket of the options if they name one.
 pub(super) fn with_socket(kind: RuntimeKind, opts: Option<&Fields<'_>>) -> Result<RuntimeTarget, ReadError> {
-    let socket = opts.map(|opts| opts.read("socket", |socket| socket.path())).transpose()?.flatten();
+    let socket = opts.and_then(|opts| opts.given("socket"));
+    if let Some(socket) = socket.as_ref().filter(|_| kind == RuntimeKind::Systemd) {
+        return Err(socket.refuse("none: the system's own manager is the one that is spoken to"));
+    }
+    let socket = socket.map(|socket| socket.path()).transpose()?;
     Ok(RuntimeTarget { kind, socket })
 }
 

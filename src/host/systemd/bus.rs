@@ -29,6 +29,9 @@ pub(super) enum BusError {
     Bus(#[from] zbus::Error),
     /// It did not answer in time.
     #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// A job took longer than it may.
+    #[error("it took longer than {} ms", .0.as_millis())]
     Timeout(Duration),
     /// A job ended otherwise than well.
     #[error("{0}")]
@@ -147,5 +150,5 @@ impl Bus {
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = zbus::Result<T>>) -> Result<T, BusError> {
-    timeout(limit, work).await.map_err(|_| BusError::Timeout(limit))?.map_err(BusError::Bus)
+    timeout(limit, work).await.map_err(|_| BusError::Silent(limit))?.map_err(BusError::Bus)
 }

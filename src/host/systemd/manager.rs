@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
+use zbus::MessageStream;
 
 use super::bus::{Bus, BusError, Properties};
 use super::store::{Store, StoreError};
 use super::unit::{self, About, Places};
-use crate::host::command::Processes;
+use crate::host::command::{Command, Processes};
 use crate::host::docker::posix;
 use crate::host::files::{blocking, write_atomic};
 use crate::host::runtime::{Container, ContainerStatus, Runtime, RuntimeError, RuntimeKind};
@@ -56,9 +58,18 @@ impl Systemd {
         Ok(opened)
     }
 
+    /// Changes of units, on a connection of their own: a slow reader holds up nobody's answers.
+    pub(super) async fn changes(&self, name: &str) -> Result<MessageStream, RuntimeError> {
+        if !is_here() {
+            return Err(unreachable("enoent"));
+        }
+        let bus = Bus::open(Path::new(BUS)).await.map_err(|error| failed(name, error))?;
+        bus.changes().await.map_err(|error| failed(name, error))
+    }
+
     /// An error of the bus; a connection that broke is forgotten.
     pub(super) async fn failed(&self, name: &str, error: BusError) -> RuntimeError {
-        if matches!(error, BusError::Bus(zbus::Error::InputOutput(_)) | BusError::Timeout(_)) {
+        if matches!(error, BusError::Bus(zbus::Error::InputOutput(_)) | BusError::Silent(_)) {
             *self.bus.lock().await = None;
         }
         failed(name, error)
@@ -259,7 +270,7 @@ pub(super) fn unreachable(reason: &str) -> RuntimeError {
 
 pub(super) fn failed(name: &str, error: BusError) -> RuntimeError {
     match error {
-        BusError::Timeout(_) => unreachable("timeout"),
+        BusError::Timeout(_) | BusError::Silent(_) => unreachable("timeout"),
         BusError::Bus(zbus::Error::InputOutput(error)) => unreachable(match error.kind() {
             io::ErrorKind::NotFound => "enoent",
             io::ErrorKind::PermissionDenied => "eacces",
@@ -283,3 +294,31 @@ impl Systemd {
 
 /// Links that were made or removed: kind, file, target.
 pub(super) type Links = Vec<(String, String, String)>;
+
+/// Ends a transient unit when it is dropped, unless it has ended.
+pub(super) struct EndUnit {
+    pub(super) name: String,
+    pub(super) processes: Arc<dyn Processes>,
+}
+
+impl EndUnit {
+    /// It has.
+    pub(super) fn ended(mut self) {
+        self.name.clear();
+    }
+}
+
+impl Drop for EndUnit {
+    fn drop(&mut self) {
+        let (name, processes) = (std::mem::take(&mut self.name), Arc::clone(&self.processes));
+        let Some(runtime) = Handle::try_current().ok().filter(|_| !name.is_empty()) else { return };
+        let mut stop = Command::new("systemctl", ["kill", "--signal=KILL", &service(&name)]);
+        stop.timeout = Some(limits::ENGINE_REQUEST);
+        runtime.spawn(async move {
+            let ended = processes.run(stop, None).await;
+            if !ended.succeeded() {
+                tracing::debug!(unit = name, "it has ended already");
+            }
+        });
+    }
+}

@@ -17,15 +17,19 @@ mod watch;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch as seen};
 
-use self::manager::{BUS, UNITS, loaded_name, not_found, not_taken, service, status, unreachable, unsupported};
+use self::manager::{
+    BUS, EndUnit, UNITS, has_run, loaded_name, not_found, not_taken, service, status, unreachable, unsupported,
+};
 pub(super) use self::manager::{Systemd, is_here};
 use self::store::{Store, StoreError};
+use self::unit::Places;
 use super::command::{Batch, Command, CommandEnd, Line};
 use super::download::Transfer;
 use super::files::{blocking, gone_is_fine};
@@ -126,10 +130,7 @@ impl Runtime for Systemd {
     }
 
     async fn events(&self, labels: &[String]) -> Result<EngineEvents, RuntimeError> {
-        let changes = match self.bus().await?.changes().await {
-            Ok(changes) => changes,
-            Err(error) => return Err(self.failed(BUS, error).await),
-        };
+        let changes = self.changes(BUS).await?;
         let known = self.list(labels).await?;
         let watcher = watch::Watcher::new(self.handle(), labels.to_vec(), known);
         Ok(watcher.events(changes).boxed())
@@ -137,14 +138,14 @@ impl Runtime for Systemd {
 
     async fn wait(&self, name: &str) -> Result<i64, RuntimeError> {
         self.about(name).await?;
-        let mut changes = match self.bus().await?.changes().await {
-            Ok(changes) => changes,
-            Err(error) => return Err(self.failed(name, error).await),
-        };
+        let mut changes = self.changes(name).await?;
         loop {
-            let seen = self.inspect(name).await?;
-            if let Some(code) = seen.exit_code.filter(|_| !seen.runs()) {
-                return Ok(code);
+            let about = self.about(name).await?;
+            let properties = self.properties(name).await?;
+            let seen = Self::container(name, about, &properties);
+            // One that is on its way to its end has no code yet.
+            if seen.status == ContainerStatus::Stopped || !seen.runs() && has_run(&properties) {
+                return Ok(seen.exit_code.unwrap_or(0));
             }
             tokio::select! {
                 change = changes.next() => if change.is_none() {
@@ -169,19 +170,18 @@ impl Runtime for Systemd {
         if !container.runs() {
             return Err(not_found(name));
         }
-        let environment = format!("--property=EnvironmentFile={}", self.environment(name).display());
-        let program = format!(
-            "--property=BindReadOnlyPaths={}:/run/otturnaut-app",
-            self.store.place(&container.image_id).display()
-        );
-        let sandbox =
-            ["--quiet", "--wait", "--pipe", "--collect", "--property=DynamicUser=yes", "--property=ProtectHome=yes"];
-        let args = sandbox.map(str::to_owned).into_iter().chain([environment, program, "--".to_owned()]);
-        let mut run = Command::new("systemd-run", args.chain(command.iter().cloned()));
+        let places = Places { artifact: &self.store.place(&container.image_id), environment: &self.environment(name) };
+        let beside = format!("{name}-exec-{:08x}", rand::random::<u32>());
+        let mut run = Command::new("systemd-run", unit::beside(&beside, &places, command)?);
         run.timeout = Some(limit);
+        // The client alone ends with its time, or with whoever waits for it.
+        let ending = EndUnit { name: beside, processes: Arc::clone(&self.processes) };
         let ended = self.processes.run(run, None).await;
         let exit_code = match ended.end {
-            CommandEnd::Exited(code) => Some(i64::from(code)),
+            CommandEnd::Exited(code) => {
+                ending.ended();
+                Some(i64::from(code))
+            }
             CommandEnd::TimedOut => None,
             CommandEnd::NotFound | CommandEnd::Failed(_) => return Err(unsupported(name, "has no systemd-run here")),
         };

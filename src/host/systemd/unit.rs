@@ -108,6 +108,23 @@ fn command(spec: &ContainerSpec) -> String {
     if spec.command.is_empty() { program.clone() } else { words.collect::<Vec<_>>().join(" ") }
 }
 
+/// What `systemd-run` is told to run a command beside a unit, with its program and its environment.
+pub(super) fn beside(name: &str, places: &Places<'_>, command: &[String]) -> Result<Vec<String>, RuntimeError> {
+    let own = [
+        format!("--unit={name}"),
+        format!("--property=EnvironmentFile={}", bind(places.environment)?),
+        format!("--property=BindReadOnlyPaths={}:{PROGRAM}", bind(places.artifact)?),
+    ];
+    let ways = ["--quiet", "--wait", "--pipe", "--collect"].map(str::to_owned);
+    let sandbox = SANDBOX.map(|setting| format!("--property={setting}"));
+    // The manager puts variables into arguments, as it does with those of units.
+    let words = command.iter().enumerate().map(|(at, word)| match (at, word.as_str()) {
+        (0, NAME) => format!("{PROGRAM}/{NAME}"),
+        (_, word) => word.replace('$', "$$"),
+    });
+    Ok(ways.into_iter().chain(own).chain(sandbox).chain(["--".to_owned()]).chain(words).collect())
+}
+
 /// An argument as one word: no variable, specifier or escape of systemd's is left in it.
 fn argument_of(text: &str) -> String {
     quoted(&text.replace('$', "$$"))
@@ -210,8 +227,11 @@ fn volumes(spec: &ContainerSpec) -> Result<Vec<String>, RuntimeError> {
         if !source.starts_with('/') {
             return refused(format!("the volume {volume:?} is a named one: under systemd only directories are there"));
         }
-        let kind =
-            if parts.next().is_some_and(|options| options.contains("ro")) { "BindReadOnlyPaths" } else { "BindPaths" };
+        let kind = if parts.next().is_some_and(|options| options.split(',').any(|option| option == "ro")) {
+            "BindReadOnlyPaths"
+        } else {
+            "BindPaths"
+        };
         lines.push(format!("{kind}={}:{}", bind(Path::new(source))?, bind(Path::new(target))?));
     }
     Ok(lines)
