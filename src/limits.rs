@@ -252,6 +252,9 @@ pub const KEPT_RELEASES: usize = 5;
 /// Most that a deployment may ask for: each keeps an image.
 pub const MOST_KEPT_RELEASES: usize = 100;
 
+/// Bytes of a `.dockerignore`.
+pub const IGNORE_BYTES: u64 = 1 << 20;
+
 /// Builds that run at once; more wait for their turn.
 pub const BUILDS: usize = 2;
 

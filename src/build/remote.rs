@@ -45,7 +45,8 @@ impl Credentials {
 
     /// `text` without them.
     pub(super) fn redact(&self, text: &str) -> String {
-        let hidden = [self.raw.expose(), self.password.expose(), self.raw_password()];
+        let user = Some(self.user.expose().as_str()).filter(|_| self.password.expose().is_empty());
+        let hidden = [self.raw.expose(), self.password.expose(), self.raw_password(), user.unwrap_or_default()];
         let secrets = hidden.into_iter().filter(|secret| !secret.is_empty());
         secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
@@ -257,6 +258,8 @@ mod tests {
         let remote = Remote::parse("https://me:t%40ken@host/a.git").unwrap();
         let said = "fatal: 'https://me:t%40ken@host/a.git' denied t@ken and t%40ken";
         assert_eq!(remote.redact(said), "fatal: 'https://***@host/a.git' denied *** and ***");
+        let token = Remote::parse("https://a%2Fb@host/a.git").unwrap();
+        assert_eq!(token.redact("denied a/b and a%2Fb"), "denied *** and ***", "a token in place of the user");
     }
 
     proptest! {

@@ -2,8 +2,10 @@
 //! `!` makes an exception, a directory that is ignored takes all within it along.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
+
+use crate::limits;
 
 const FILE: &str = ".dockerignore";
 
@@ -24,11 +26,19 @@ struct Rule {
 impl Ignore {
     /// Reads the file of a context; none ignores nothing.
     pub(super) fn read(directory: &Path, dockerfile: &str) -> io::Result<Self> {
-        match fs::read_to_string(directory.join(FILE)) {
-            Ok(text) => Ok(Self::parse(&text, dockerfile)),
-            Err(e) if e.kind() == ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(e),
+        let path = directory.join(FILE);
+        let found = match path.symlink_metadata() {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            found => found?,
+        };
+        // The repository is a stranger's: what it links to is not read, and not what never ends.
+        if !found.is_file() || found.len() > limits::IGNORE_BYTES {
+            let why = format!("{FILE} is no file of at most {} bytes", limits::IGNORE_BYTES);
+            return Err(io::Error::new(ErrorKind::InvalidData, why));
         }
+        let mut text = String::new();
+        fs::File::open(path)?.take(limits::IGNORE_BYTES).read_to_string(&mut text)?;
+        Ok(Self::parse(&text, dockerfile))
     }
 
     fn parse(text: &str, dockerfile: &str) -> Self {
@@ -117,6 +127,14 @@ mod tests {
 
     fn ignored(rules: &str, path: &str) -> bool {
         Ignore::parse(rules, "docker/Dockerfile").is_ignored(Path::new(path))
+    }
+
+    #[test]
+    fn what_a_repository_links_to_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/zero", dir.path().join(FILE)).unwrap();
+        let refused = Ignore::read(dir.path(), "Dockerfile").unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidData);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use zbus::zvariant::Type;
-use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant, Proxy, message};
+use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant, Proxy, message};
 
 use crate::limits;
 
@@ -147,6 +147,11 @@ impl Bus {
             .build()?;
         Ok(MessageStream::for_match_rule(rule, &self.connection, NonZeroUsize::new(limits::ENGINE_EVENTS)).await?)
     }
+}
+
+/// Whether a change is one of the agent's units, by its path, in which a dash is written `_2d`.
+pub(super) fn is_ours(change: &Message) -> bool {
+    change.header().path().is_some_and(|path| path.as_str().contains("/unit/otturnaut_2d"))
 }
 
 async fn within<T>(limit: Duration, work: impl Future<Output = zbus::Result<T>>) -> Result<T, BusError> {

@@ -28,7 +28,7 @@ use self::manager::{
     BUS, EndUnit, UNITS, has_run, loaded_name, not_found, not_taken, service, status, unreachable, unsupported,
 };
 pub(super) use self::manager::{Systemd, is_here};
-use self::store::{Store, StoreError};
+use self::store::Store;
 use self::unit::Places;
 use super::command::{Batch, Command, CommandEnd, Line};
 use super::download::Transfer;
@@ -226,10 +226,12 @@ impl Runtime for Systemd {
     }
 
     async fn tag_image(&self, image: &str, repository: &str, tag: &str) -> Result<(), RuntimeError> {
-        let id = self.find(image).await.ok_or_else(|| not_found(image))?;
-        let (store, name) = (self.store.clone(), format!("{repository}:{tag}"));
-        let named = blocking(move || store.name(&name, &id)).await;
-        named.map_err(|error| RuntimeError::Unit { name: image.to_owned(), reason: error.to_string() })
+        let (store, program, name) = (self.store.clone(), image.to_owned(), format!("{repository}:{tag}"));
+        match blocking(move || store.name(&program, &name)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(not_found(image)),
+            Err(error) => Err(RuntimeError::Unit { name: image.to_owned(), reason: error.to_string() }),
+        }
     }
 
     async fn remove_image(&self, name: &str) -> Result<(), RuntimeError> {
@@ -243,12 +245,7 @@ impl Runtime for Systemd {
 
     async fn load_image(&self, archive: &Path) -> Result<String, RuntimeError> {
         let (store, path) = (self.store.clone(), archive.to_owned());
-        let taken = tokio::task::spawn_blocking(move || {
-            let id = store.take(&path)?;
-            let name = loaded_name(&id);
-            store.name(&name, &id)?;
-            Ok::<_, StoreError>(name)
-        });
+        let taken = tokio::task::spawn_blocking(move || store.load(&path, loaded_name));
         let taken = taken.await.unwrap_or_else(|error| Err(io::Error::other(error).into()));
         taken.map_err(|error| not_taken(archive, &error))
     }

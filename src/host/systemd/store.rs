@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
@@ -17,6 +18,8 @@ const SHA256: &str = "sha256:";
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     dir: PathBuf,
+    /// One at a time gives names and takes them away: a program goes with its last name.
+    turn: Arc<Mutex<()>>,
 }
 
 /// Why a file is no program.
@@ -32,11 +35,24 @@ pub(super) enum StoreError {
 
 impl Store {
     pub(super) fn new(data_dir: &Path) -> Self {
-        Self { dir: data_dir.join(ARTIFACTS) }
+        Self { dir: data_dir.join(ARTIFACTS), turn: Arc::default() }
+    }
+
+    /// Takes a program in under a name that follows from its id; gives the name.
+    pub(super) fn load(&self, program: &Path, name: impl Fn(&str) -> String) -> Result<String, StoreError> {
+        let _turn = self.turn();
+        let id = self.take(program)?;
+        let name = name(&id);
+        self.write_name(&name, &id)?;
+        Ok(name)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a program in; gives its id.
-    pub(super) fn take(&self, program: &Path) -> Result<String, StoreError> {
+    fn take(&self, program: &Path) -> Result<String, StoreError> {
         let mut source = File::open(program)?;
         let fresh = self.dir.join(fresh_name());
         // Units run as nobody's user: what they read is mounted for them, and must be readable there.
@@ -104,14 +120,21 @@ impl Store {
         named.filter(leads).filter_map(|entry| decoded(&entry.file_name().to_string_lossy())).collect()
     }
 
-    /// Lets a name lead to a program.
-    pub(super) fn name(&self, name: &str, id: &str) -> io::Result<()> {
+    /// Lets a further name lead to a program; `false` if that is not here.
+    pub(super) fn name(&self, program: &str, name: &str) -> io::Result<bool> {
+        let _turn = self.turn();
+        let Some(id) = self.find(program) else { return Ok(false) };
+        self.write_name(name, &id).map(|()| true)
+    }
+
+    fn write_name(&self, name: &str, id: &str) -> io::Result<()> {
         fs::DirBuilder::new().mode(0o755).recursive(true).create(self.dir.join("names"))?;
         write_atomic(&self.name_file(name), id.as_bytes(), 0o600)
     }
 
     /// Takes a name, or an id with all of its names, away; the program goes with its last name. `false` if it is not here.
     pub(super) fn remove(&self, name: &str) -> io::Result<bool> {
+        let _turn = self.turn();
         let Some(id) = self.find(name) else { return Ok(false) };
         let names = if name.starts_with(SHA256) { self.names(&id) } else { vec![name.to_owned()] };
         for name in names {
@@ -193,8 +216,8 @@ mod tests {
         let path = program(data.path(), "#!/bin/sh\necho one\n");
         let id = store.take(&path).unwrap();
         assert_eq!(store.take(&path).unwrap(), id);
-        store.name("shop:1", &id).unwrap();
-        store.name("otturnaut-release:shop-1", &id).unwrap();
+        assert!(store.name(&id, "shop:1").unwrap());
+        assert!(store.name("shop:1", "otturnaut-release:shop-1").unwrap());
         assert_eq!(store.find("shop:1").as_ref(), Some(&id));
         let mut names = store.names(&id);
         names.sort();
@@ -214,7 +237,9 @@ mod tests {
         write_atomic(&strange.join("app"), b"somebody's", 0o600).unwrap();
         for id in [format!("sha256:{}", strange.display()), "sha256:../strange".to_owned()] {
             assert_eq!(store.find(&id), None, "{id}");
-            store.name("shop:1", &id).unwrap();
+            assert!(!store.name(&id, "shop:1").unwrap());
+            // As if one had been written by hand.
+            store.write_name("shop:1", &id).unwrap();
             assert!(!store.remove(&id).unwrap() && !store.remove("shop:1").unwrap(), "{id}");
             assert!(strange.join("app").exists(), "{id}");
         }

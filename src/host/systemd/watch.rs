@@ -7,6 +7,7 @@ use futures::stream::{Stream, unfold};
 use zbus::MessageStream;
 
 use super::Systemd;
+use super::bus::is_ours;
 use crate::host::runtime::{Container, EngineAction, EngineEvent, Runtime, RuntimeError};
 use crate::limits;
 
@@ -34,7 +35,9 @@ impl Watcher {
                     return Some((Ok(event), (watcher, changes, left)));
                 }
                 tokio::select! {
-                    change = changes.next() => change?.ok().map(drop)?,
+                    change = changes.next() => if !is_ours(&change?.ok()?) {
+                        continue;
+                    },
                     () = tokio::time::sleep(limits::UNIT_LOOK) => {}
                 }
                 match watcher.look().await {
