@@ -578,6 +578,9 @@ pub const UNIT_LOOK: Duration = Duration::from_secs(10);
 /// Pause between two looks whether a unit whose log is followed has ended.
 pub const UNIT_END_LOOK: Duration = Duration::from_millis(300);
 
+/// Bytes of a unit's name without its kind: systemd takes 255 with it.
+pub const UNIT_NAME_BYTES: usize = 240;
+
 /// Changes of units that wait to be looked at.
 pub const ENGINE_EVENTS: usize = 256;
 

@@ -223,6 +223,11 @@ async fn a_start_that_fails_leaves_nothing_and_says_why() {
     assert!(failed.to_string().contains("did not start"), "{failed}");
     assert!(!unit_file(&name).exists());
     assert!(matches!(machine.systemd.inspect(&name).await, Err(RuntimeError::NotFound { .. })));
+    for strange in ["ssh", "otturnaut-../../../tmp/x"] {
+        let refused = machine.systemd.start(&spec(strange, &image)).await.unwrap_err();
+        assert!(refused.to_string().contains("wanted is otturnaut-"), "{refused}");
+        assert!(!unit_file(strange).exists());
+    }
     let missing = machine.systemd.start(&spec(&name, "nothing:1")).await.unwrap_err();
     assert!(matches!(missing, RuntimeError::NotFound { .. }), "{missing:?}");
     std::fs::write(&path, "no program").unwrap();
@@ -272,7 +277,7 @@ async fn one_that_is_deaf_to_sigterm_is_killed_after_its_grace() {
     machine.lines(&name, 1).await;
     let began = Instant::now();
     machine.systemd.stop(&name, Duration::from_secs(1)).await.unwrap();
-    assert!(began.elapsed() >= Duration::from_secs(1) && began.elapsed() < Duration::from_secs(30));
+    assert!(began.elapsed() >= Duration::from_secs(1), "it had its grace");
     assert_eq!(machine.systemd.inspect(&name).await.unwrap().exit_code, Some(137));
     machine.systemd.remove(&name).await.unwrap();
 }

@@ -85,6 +85,9 @@ impl Systemd {
 
     /// What the agent knows of a unit of its own.
     pub(super) async fn about(&self, name: &str) -> Result<About, RuntimeError> {
+        if !is_own_name(name) {
+            return Err(not_found(name));
+        }
         let path = Self::file(name);
         let read = blocking(move || std::fs::read_to_string(path)).await;
         read.ok().and_then(|unit| About::read(&unit)).ok_or_else(|| not_found(name))
@@ -146,6 +149,10 @@ impl Systemd {
 
     /// Writes the parts of a unit.
     pub(super) async fn write(&self, spec: &ContainerSpec) -> Result<(), RuntimeError> {
+        if !is_own_name(&spec.name) {
+            let reason = "wanted is otturnaut- and letters, digits, `_`, `.` or `-`".to_owned();
+            return Err(RuntimeError::Unit { name: spec.name.clone(), reason });
+        }
         let image_id = self.find(&spec.image).await.ok_or_else(|| not_found(&spec.image))?;
         let about = About {
             labels: spec.labels.clone(),
@@ -205,6 +212,14 @@ impl Systemd {
             health: None,
         }
     }
+}
+
+/// Whether a unit of the agent may be called so: no path, and none that could stand before one of the system's.
+fn is_own_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    name.strip_prefix("otturnaut-").is_some_and(|rest| !rest.is_empty())
+        && name.len() <= limits::UNIT_NAME_BYTES
+        && name.bytes().all(plain)
 }
 
 /// The unit of a name.
@@ -320,5 +335,28 @@ impl Drop for EndUnit {
                 tracing::debug!(unit = name, "it has ended already");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_the_agents_own_are_units_of_its_own() {
+        assert!(is_own_name("otturnaut-my.app_1--aB3_x-release"));
+        let long = format!("otturnaut-{}", "a".repeat(limits::UNIT_NAME_BYTES));
+        for name in [
+            "",
+            "ssh",
+            "otturnaut-",
+            "otturnaut-../../tmp/x",
+            "../otturnaut-x",
+            "otturnaut-a\nb",
+            "otturnaut-a b",
+            &long,
+        ] {
+            assert!(!is_own_name(name), "{name}");
+        }
     }
 }
