@@ -335,6 +335,23 @@ async fn a_repository_from_elsewhere_brings_no_submodule_of_this_machine() {
 }
 
 #[tokio::test]
+async fn a_repository_of_this_machine_brings_submodules_only_from_where_repositories_may_lie() {
+    let (root, _, commit) = repositories();
+    let outer = root.path().join("outer");
+    let options = GitOptions { submodules: true, ..GitOptions::default() };
+    let url = format!("file://{}", outer.display());
+    let listed = Agent::with_local_sources(vec![root.path().to_owned()]);
+    assert_eq!(listed.clone_of(&url, &options).await, Ok(commit));
+    let (elsewhere, ..) = repositories();
+    let secret = elsewhere.path().join("shop").display().to_string();
+    git(&["config", "--file", ".gitmodules", "submodule.inner.url", &secret], &outer);
+    git(&["commit", "--quiet", "--all", "-m", "of another place"], &outer);
+    let refused = listed.clone_of(&url, &options).await.unwrap_err();
+    let GitError::Refused { what: "submodule", value, why } = &refused else { panic!("{refused:?}") };
+    assert_eq!((value.as_str(), why.contains("OTTURNAUT_LOCAL_SOURCES")), (secret.as_str(), true));
+}
+
+#[tokio::test]
 async fn large_files_that_a_repository_keeps_apart_come_too() {
     let root = tempfile::tempdir().unwrap();
     let agent = Agent::with_local_sources(vec![root.path().to_owned()]);

@@ -95,11 +95,15 @@ defmodule ReleasesTest do
     assert %{app_id: ^app, status: :completed, container_port: 8080, deployed_at: %DateTime{}} = newest
     assert newest.image == three.image
     assert newest.image_id =~ ~r/^sha256:[0-9a-f]{64}$/
+    # Each shows another page, by its environment; the one that came back is configured as it was.
+    assert [_, _, _] = sums = for(release <- releases(node, app), do: release.configuration)
+    assert Enum.all?(sums, &(&1 =~ ~r/^[0-9a-f]{64}$/)) and Enum.uniq(sums) == sums
     assert newest.domains == three.domains
     assert DateTime.compare(newest.deployed_at, three.started_at) == :eq
     refute Enum.any?(releases(node, app), &Map.has_key?(&1, :env))
 
     assert {:ok, %{env: %{"PAGE" => "one"}}} = rollback(node, app, to: one.id)
+    assert hd(releases(node, app)).configuration == List.last(sums)
 
     assert [{one.id, true, :completed}, {three.id, false, :rolled_back}, {two.id, false, :completed}] ==
              for(release <- releases(node, app), do: {release.deployment_id, release.current, release.status})

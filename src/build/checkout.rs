@@ -68,11 +68,7 @@ impl Checkout<'_> {
             self.fetch_ref().await?;
         }
         if self.options.submodules {
-            let mut args = vec!["submodule", "update", "--init", "--recursive"];
-            if self.options.depth.is_some() {
-                args.push("--depth=1");
-            }
-            self.git(args).await.map_err(Said::checkout_failed)?;
+            self.fetch_submodules().await?;
         }
         let head = self.head().await?;
         let wanted = self.options.git_ref.to_ascii_lowercase();
@@ -81,6 +77,44 @@ impl Checkout<'_> {
         }
         self.fetch_large_files().await?;
         Ok(head)
+    }
+
+    async fn fetch_submodules(&self) -> Result<(), GitError> {
+        let depth = self.options.depth.map(|_| "--depth=1");
+        let update = ["submodule", "update", "--init"].into_iter().chain(depth);
+        if self.is_local() {
+            self.check_submodules().await?;
+            self.git(update.clone()).await.map_err(Said::checkout_failed)?;
+        }
+        // What a submodule names in its turn nobody has looked at: there none of this machine is taken.
+        let nested = self.command(update.chain(["--recursive"]).map(OsString::from).collect());
+        let nested = nested.env(PROTOCOLS, REMOTE_PROTOCOLS);
+        self.run_git(nested).await.map(drop).map_err(Said::checkout_failed)
+    }
+
+    /// Whether submodules that are on this machine lie where repositories may.
+    async fn check_submodules(&self) -> Result<(), GitError> {
+        self.git(["submodule", "init"]).await.map_err(Said::checkout_failed)?;
+        // It fails where there are none.
+        let known = self.git(["config", "--get-regexp", r"^submodule\..*\.url$"]).await.unwrap_or_default();
+        let mut urls = known.lines().filter_map(|line| Some(line.split_once(' ')?.1));
+        let refused = urls.find_map(|url| Some((url, self.why_not(url)?)));
+        match refused {
+            Some((url, why)) => Err(GitError::Refused { what: "submodule", value: self.remote.redact(url), why }),
+            None => Ok(()),
+        }
+    }
+
+    fn why_not(&self, url: &str) -> Option<&'static str> {
+        match Remote::parse(url).map(|remote| remote.reach) {
+            Ok(Reach::Local(path)) if !self.host.files.is_local_source(&path) => Some(NOT_LISTED),
+            Ok(Reach::Local(_) | Reach::Web(_) | Reach::Other) => None,
+            Err(why) => Some(why),
+        }
+    }
+
+    fn is_local(&self) -> bool {
+        matches!(self.remote.reach, Reach::Local(_))
     }
 
     /// The commit that is checked out.
@@ -156,7 +190,10 @@ impl Checkout<'_> {
 
     /// Runs git in the directory; gives what it said.
     async fn git(&self, args: impl IntoIterator<Item = impl Into<OsString>>) -> Result<String, Said> {
-        let command = self.command(args.into_iter().map(Into::into).collect());
+        self.run_git(self.command(args.into_iter().map(Into::into).collect())).await
+    }
+
+    async fn run_git(&self, command: Command) -> Result<String, Said> {
         let CommandResult { end, output, .. } = tokio::select! {
             result = self.host.processes.run(command, None) => result,
             // Which kills it.
@@ -172,9 +209,7 @@ impl Checkout<'_> {
         // The words of git tell a missing ref from a missing repository: they must be the ones known here.
         command = command.env("LC_ALL", "C");
         // For submodules and redirects as well. What is on this machine only a repository of this machine may use.
-        let local = matches!(self.remote.reach, Reach::Local(_));
-        command =
-            command.env("GIT_ALLOW_PROTOCOL", if local { "https:http:ssh:git:file" } else { "https:http:ssh:git" });
+        command = command.env(PROTOCOLS, if self.is_local() { "https:http:ssh:git:file" } else { REMOTE_PROTOCOLS });
         if let Some(key) = &self.options.ssh_key {
             command = command.env("GIT_SSH_COMMAND", ssh_command(key));
         }
@@ -214,6 +249,13 @@ impl Checkout<'_> {
         }
     }
 }
+
+/// Where git learns over what it may fetch.
+const PROTOCOLS: &str = "GIT_ALLOW_PROTOCOL";
+const REMOTE_PROTOCOLS: &str = "https:http:ssh:git";
+
+/// Why a repository of this machine is refused.
+pub(super) const NOT_LISTED: &str = "OTTURNAUT_LOCAL_SOURCES does not list its directory";
 
 /// Where git's helper finds the credentials.
 const USER: &str = "OTTURNAUT_GIT_USER";

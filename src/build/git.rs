@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::checkout::Checkout;
+use super::checkout::{Checkout, NOT_LISTED};
 use super::remote::{self, Reach, Remote};
 use super::work_dir::WorkDir;
 use crate::host::{CommandEnd, Host};
@@ -44,10 +44,10 @@ pub struct Source {
 /// Why there is no source tree. Its directory is gone. Credentials of the url are taken out of all texts.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GitError {
-    /// The argument cannot be meant; nothing was run.
+    /// It cannot be meant, or not here; of an argument nothing was run.
     #[error("{what} {value:?} is refused: {why}")]
     Refused {
-        /// Which argument (`url`, `ref`).
+        /// Which argument (`url`, `ref`), or what of the repository (`submodule`).
         what: &'static str,
         /// What came, without credentials.
         value: String,
@@ -147,9 +147,7 @@ impl Git {
     fn remote(&self, url: &str) -> Result<Remote, GitError> {
         let remote = parsed(url)?;
         match &remote.reach {
-            Reach::Local(path) if !self.host.files.is_local_source(path) => {
-                Err(refused_url(url, "OTTURNAUT_LOCAL_SOURCES does not list its directory"))
-            }
+            Reach::Local(path) if !self.host.files.is_local_source(path) => Err(refused_url(url, NOT_LISTED)),
             Reach::Local(_) | Reach::Web(_) | Reach::Other => Ok(remote),
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 
 use futures::TryFutureExt;
 
+use super::configuration;
 use super::garbage;
 use super::journal::Record;
 use super::progress::DeployStep;
@@ -92,8 +93,19 @@ async fn keep_release(run: &mut Run, image_id: String) {
         run.left(format!("the configuration of release {}: {error}", run.deployment.id));
     }
     let deployment = Deployment { status: Status::Completed, ..run.deployment.clone() };
-    let release = Release { deployment, image_id, rolled_back: run.rollback };
+    let configuration = configuration_sum(run).await;
+    let release = Release { deployment, image_id, configuration, rolled_back: run.rollback };
     run.journal.note(&Record::Released(Box::new(release)));
+}
+
+async fn configuration_sum(run: &Run) -> String {
+    let Deployment { app_id, id, .. } = &run.deployment;
+    if !run.torn {
+        return configuration::sum(&run.deployment);
+    }
+    // After a death nobody knows the environment but the document.
+    let kept = releases::load_of(run.host(), app_id, id).await;
+    kept.map_or_else(String::new, |(deployment, _)| configuration::sum(&deployment))
 }
 
 /// A deployment that was a release already was not saved before its start. After a death the document of then stays, since

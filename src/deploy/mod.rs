@@ -22,6 +22,7 @@
 mod aftermath;
 mod attributes;
 mod cancel;
+mod configuration;
 mod deployment;
 mod difference;
 mod drain;

@@ -22,6 +22,9 @@ pub struct Release {
     pub deployment: Deployment,
     /// Its image by content, as the engine named it when it ran.
     pub image_id: String,
+    /// SHA-256 of what it was given beside its image, in hexadecimal; empty where that is not known.
+    #[serde(default)]
+    pub configuration: String,
     /// In a record: whether it was put in place of a later one.
     #[serde(default)]
     pub(super) rolled_back: bool,
@@ -30,7 +33,7 @@ pub struct Release {
 impl Release {
     /// One that was found running.
     pub(super) fn found(deployment: Deployment, image_id: String) -> Self {
-        Self { deployment, image_id, rolled_back: false }
+        Self { deployment, image_id, configuration: String::new(), rolled_back: false }
     }
 
     /// The name that keeps its image from being cleared away: a tag has at most 128 bytes.

@@ -46,6 +46,10 @@ fn release(release: &Release, current: bool) -> Term {
         ("image", binary(deployment.image.as_str())),
         ("image_id", binary(release.image_id.as_str())),
         ("content", content(deployment.content.as_ref())),
+        (
+            "configuration",
+            Some(&release.configuration).filter(|sum| !sum.is_empty()).map_or(Term::NIL, |sum| binary(sum.as_str())),
+        ),
         ("container_port", Term::from(deployment.container_port)),
         ("domains", list(deployment.domains.iter().map(|domain| binary(domain.as_str())))),
         ("deployed_at", deployment.started_at.map_or(Term::NIL, date_time)),
