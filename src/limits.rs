@@ -252,8 +252,17 @@ pub const KEPT_RELEASES: usize = 5;
 /// Most that a deployment may ask for: each keeps an image.
 pub const MOST_KEPT_RELEASES: usize = 100;
 
-/// Bytes of a `.dockerignore`.
+/// Bytes of a `.dockerignore`, and of a Dockerfile as far as the agent itself looks at it.
 pub const IGNORE_BYTES: u64 = 1 << 20;
+
+/// Steps of one build whose output is told apart; those of more are not told.
+pub const BUILD_STEPS: usize = 10_000;
+
+/// Secrets of one build.
+pub const BUILD_SECRETS: usize = 64;
+
+/// Bytes of a request that an engine makes while it builds: it asks for a secret by its name.
+pub const SESSION_REQUEST_BYTES: usize = 64 * 1024;
 
 /// Builds that run at once; more wait for their turn.
 pub const BUILDS: usize = 2;

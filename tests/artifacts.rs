@@ -441,6 +441,7 @@ async fn a_version_is_built_from_its_repository_and_deployed() {
             git_ref: git_ref.to_owned(),
             dockerfile: "Dockerfile".to_owned(),
             build_args: [].into(),
+            build_secrets: [].into(),
             ssh_key: None,
             submodules: false,
             resources: otturnaut::host::Resources::default(),

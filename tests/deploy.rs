@@ -179,6 +179,7 @@ async fn an_image_is_built_from_a_repository_and_deployed() {
         git_ref: "main".to_owned(),
         dockerfile: "Dockerfile".to_owned(),
         build_args: BTreeMap::from([("WHAT".to_owned(), "built".to_owned())]),
+        build_secrets: [].into(),
         ssh_key: None,
         submodules: false,
         resources: otturnaut::host::Resources::default(),

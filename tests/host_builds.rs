@@ -5,10 +5,12 @@
 #[path = "support/engines.rs"]
 mod engines;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use engines::{KINDS, context, engine, remove_image, unique};
 use otturnaut::host::{Batch, BuildImage, Recipe, Resources, RuntimeError, RuntimeKind};
+use otturnaut::secret::Secret;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +22,7 @@ fn build_of(dir: &tempfile::TempDir, tag: &str) -> BuildImage {
         recipe: Recipe::Dockerfile { path: "Dockerfile".to_owned() },
         tag: tag.to_owned(),
         build_args: [].into(),
+        secrets: [].into(),
         resources: Resources::default(),
     }
 }
@@ -155,5 +158,79 @@ async fn podman_ends_a_build_that_is_dropped_with_the_step_that_runs() {
     wait_for("the end of the first step", kind, || processes("4.0625") == 0).await;
     let goes_on = timeout(Duration::from_secs(2), wait_for("nothing", kind, || processes(&next) > 0)).await;
     assert!(goes_on.is_err(), "it goes on with the next step");
+    assert!(engine.image(&tag).await.is_err());
+}
+
+/// A step that reads a build secret, and takes all of its context along.
+fn secretive(command: &str) -> String {
+    format!(
+        "{BUSYBOX}COPY . /all\nRUN --mount=type=secret,id=token,required=true [\"/bin/busybox\", \"sh\", \"-c\", \
+         \": {}; {command}\"]\n",
+        unique("build")
+    )
+}
+
+#[tokio::test]
+async fn a_build_secret_is_there_for_its_step_and_in_no_layer_nor_in_what_is_told() {
+    let secret = unique("tr0ub4dor");
+    for kind in KINDS {
+        let (engine, tag) = (engine(kind), unique("image"));
+        let show = "/bin/busybox wc -c /run/secrets/token; /bin/busybox find /all -name '*secret*'";
+        let dir = context(&secretive(show));
+        let secrets = [("token".to_owned(), Secret::new(secret.clone()))].into();
+        let build = BuildImage { secrets, ..build_of(&dir, &tag) };
+        assert!(!format!("{build:?}").contains(&secret));
+        let (told, received) = mpsc::channel(64);
+        let (outcome, lines) = tokio::join!(engine.build_image(&build, Some(told)), lines(received));
+        outcome.unwrap();
+        let size = format!("{} /run/secrets/token", secret.len());
+        assert!(lines.contains(&size), "{kind}: {lines:?}");
+        assert!(!lines.iter().any(|line| line.contains(&secret) || line.contains("/all/")), "{kind}: {lines:?}");
+        assert!(!saved(kind, &tag).windows(secret.len()).any(|bytes| bytes == secret.as_bytes()), "{kind}");
+        let left = Command::new("grep").args(["-rlF", &secret, "/var/tmp"]).output().unwrap();
+        assert!(left.stdout.is_empty(), "{kind}: {}", String::from_utf8_lossy(&left.stdout));
+        // Another date, or what was built before is taken.
+        let dir = context(&secretive("true"));
+        let without = engine.build_image(&build_of(&dir, &tag), None).await.unwrap_err();
+        assert!(
+            matches!(&without, RuntimeError::Build { reason, .. } if reason.contains("token")),
+            "{kind} {without:?}"
+        );
+        remove_image(kind, &tag);
+    }
+}
+
+/// The image's configuration and all its layers, not compressed.
+fn saved(kind: RuntimeKind, tag: &str) -> Vec<u8> {
+    let program = if kind == RuntimeKind::Docker { "docker" } else { "podman" };
+    let saved = Command::new(program).args(["save", tag]).output().unwrap();
+    assert!(saved.status.success() && saved.stdout.len() > 100_000, "{}", String::from_utf8_lossy(&saved.stderr));
+    saved.stdout
+}
+
+#[tokio::test]
+async fn what_only_buildkit_understands_is_built_by_it_and_fails_with_the_step_and_its_last_lines() {
+    let (kind, engine, tag) = (RuntimeKind::Docker, engine(RuntimeKind::Docker), unique("image"));
+    let mounted = |command: &str| run(command).replace("RUN [", "RUN --mount=type=cache,target=/cache [");
+    let dir = context(&mounted("echo compiling; echo x.c has no main; exit 3"));
+    let failed = engine.build_image(&build_of(&dir, &tag), None).await.unwrap_err();
+    let RuntimeError::Build { reason, .. } = &failed else { panic!("{failed:?}") };
+    assert!(reason.contains("exit code: 3") && reason.contains("\nin [stage-0 2/2] RUN --mount"), "{reason}");
+    assert!(reason.ends_with("which said last:\ncompiling\nx.c has no main"), "{reason}");
+    let bounded =
+        BuildImage { resources: Resources { memory: Some(64 << 20), ..Resources::default() }, ..build_of(&dir, &tag) };
+    let refused = engine.build_image(&bounded, None).await.unwrap_err();
+    assert!(refused.to_string().contains("takes no bounds"), "{refused}");
+    std::fs::write(dir.path().join("Dockerfile"), "FROM scratch\nRUN --mount=type=odd make\n").unwrap();
+    let odd = engine.build_image(&build_of(&dir, &tag), None).await.unwrap_err();
+    assert!(matches!(&odd, RuntimeError::Build { reason, .. } if reason.contains("odd")), "{odd:?}");
+    let kept = seconds();
+    std::fs::write(dir.path().join("Dockerfile"), mounted(&format!("/bin/busybox sleep {kept}"))).unwrap();
+    let build = build_of(&dir, &tag);
+    tokio::select! {
+        outcome = engine.build_image(&build, None) => panic!("{outcome:?}"),
+        () = wait_for("the step", kind, || processes(&kept) > 0) => {}
+    }
+    wait_for("the end of what nobody waits for", kind, || processes(&kept) == 0).await;
     assert!(engine.image(&tag).await.is_err());
 }

@@ -87,6 +87,7 @@ async fn a_build_tells_its_output_and_why_it_failed() {
             recipe: Recipe::Dockerfile { path: "Dockerfile".to_owned() },
             tag: tag.clone(),
             build_args: BTreeMap::new(),
+            secrets: [].into(),
             resources: otturnaut::host::Resources::default(),
         };
         let (lines, mut received) = mpsc::channel(64);

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::health_check;
 use crate::host::{Resources, Restart};
+use crate::limits;
+use crate::secret::Secret;
 use crate::term::read::{Fields, ReadError, Reader};
 use crate::term::{Float, Term, atom};
 
@@ -52,6 +54,18 @@ pub(super) fn resources(value: &Reader<'_>) -> Result<Resources, ReadError> {
         cpu_millis: fields.read("cpus", |cpus| self::cpus(&cpus))?,
         pids: pids.and_then(|pids| u64::try_from(pids).ok()),
     })
+}
+
+/// Build secrets by their ids: what engines take for an id.
+pub(super) fn build_secrets(value: &Reader<'_>) -> Result<BTreeMap<String, Secret<String>>, ReadError> {
+    let secrets = value.variables()?;
+    let plain =
+        |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    if secrets.len() > limits::BUILD_SECRETS || !secrets.keys().all(plain) {
+        let wanted = format!("at most {} secrets, with ids of letters, digits, _, - and .", limits::BUILD_SECRETS);
+        return Err(value.clone().secret().refuse(wanted));
+    }
+    Ok(secrets.into_iter().map(|(id, secret)| (id, Secret::new(secret))).collect())
 }
 
 /// The atom that is read as this restart.
@@ -152,6 +166,19 @@ mod tests {
         assert_eq!(of("restart", atom("on_failure")).unwrap().restart, Restart::OnFailure);
         let error = of("restart", atom("sometimes")).unwrap_err();
         assert!(error.contains(":unless_stopped or :always or :on_failure or :no, got :sometimes"), "{error}");
+    }
+
+    #[test]
+    fn a_build_secret_has_an_id_that_no_engine_takes_for_more_and_is_not_shown() {
+        let secrets = |id: &'static str| {
+            let term = map([(id, binary("s3cret"))]);
+            build_secrets(&Reader::new("config.build_secrets", &term)).map_err(|error| error.to_string())
+        };
+        assert_eq!(secrets("npm_token-1.x").unwrap()["npm_token-1.x"].expose(), "s3cret");
+        for odd in ["", "a,src=/etc/shadow", "a b", "../a"] {
+            let error = secrets(odd).unwrap_err();
+            assert!(error.starts_with("config.build_secrets: ") && !error.contains("s3cret"), "{error}");
+        }
     }
 
     #[test]

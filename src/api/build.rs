@@ -72,6 +72,7 @@ pub(super) fn source(config: &Reader<'_>) -> Result<BuildSource, ReadError> {
         git_ref: fields.read("ref", text)?.unwrap_or_else(|| "main".to_owned()),
         dockerfile: fields.read("dockerfile", text)?.unwrap_or_else(|| "Dockerfile".to_owned()),
         build_args: fields.read("build_args", |args| args.variables())?.unwrap_or_default(),
+        build_secrets: fields.read("build_secrets", |secrets| attributes::build_secrets(&secrets))?.unwrap_or_default(),
         ssh_key: fields.read("ssh_key", |key| key.path())?,
         submodules: git::submodules(&fields)?,
         resources: fields.read("resources", |resources| attributes::resources(&resources))?.unwrap_or_default(),

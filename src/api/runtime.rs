@@ -183,6 +183,7 @@ async fn build_image(runtime: Arc<dyn Runtime>, context: Context, args: Vec<Term
         recipe: Recipe::Dockerfile { path: dockerfile.unwrap_or_else(|| "Dockerfile".to_owned()) },
         tag: arg(&args, 1, "tag").name()?.to_owned(),
         build_args: opts.read("build_args", |args| args.variables())?.unwrap_or_default(),
+        secrets: opts.read("build_secrets", |secrets| attributes::build_secrets(&secrets))?.unwrap_or_default(),
         resources: opts.read("resources", |resources| attributes::resources(&resources))?.unwrap_or_default(),
     };
     let result = match opts.read("subscriber", |pid| pid.pid())? {

@@ -28,6 +28,8 @@ pub struct BuildSource {
     pub dockerfile: String,
     /// Build arguments.
     pub build_args: BTreeMap<String, String>,
+    /// Build secrets by their ids.
+    pub build_secrets: BTreeMap<String, Secret<String>>,
     /// Private key for ssh.
     pub ssh_key: Option<PathBuf>,
     /// Whether submodules are fetched too.
@@ -251,6 +253,7 @@ impl Build {
             recipe: Recipe::Dockerfile { path: source.dockerfile.clone() },
             tag: fetched.tag.clone(),
             build_args: source.build_args.clone(),
+            secrets: source.build_secrets.clone(),
             resources: source.resources,
         };
         // A closed queue of turns there is not: nobody closes it.

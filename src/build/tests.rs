@@ -538,6 +538,7 @@ mod builds {
             git_ref: git_ref.to_owned(),
             dockerfile: "Dockerfile".to_owned(),
             build_args: BTreeMap::new(),
+            build_secrets: BTreeMap::new(),
             ssh_key: None,
             submodules: false,
             resources: Resources::default(),

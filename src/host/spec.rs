@@ -100,6 +100,8 @@ pub struct BuildImage {
     pub tag: String,
     /// Build arguments.
     pub build_args: BTreeMap<String, String>,
+    /// What steps of it may read while they run, by ids; in no layer of the image.
+    pub secrets: BTreeMap<String, Secret<String>>,
     /// What it may use.
     pub resources: Resources,
 }

@@ -43,6 +43,7 @@ pub async fn build(engine: &dyn Runtime, tag: &str, dockerfile: &str) -> Result<
         recipe: Recipe::Dockerfile { path: "Dockerfile".to_owned() },
         tag: tag.to_owned(),
         build_args: BTreeMap::from([("WORD".to_owned(), "given".to_owned())]),
+        secrets: [].into(),
         resources: otturnaut::host::Resources::default(),
     };
     engine.build_image(&build, None).await

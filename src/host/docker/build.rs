@@ -1,15 +1,19 @@
 //! Builds of images from a Dockerfile.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use reqwest::{Body, Method};
+use futures::Stream;
+use reqwest::{Body, Method, RequestBuilder};
 use tokio::sync::mpsc;
 
 use super::api::{self, Api};
-use super::{context, stream};
+use super::buildkit;
+use super::context::{self, Extra, Piece};
+use super::dockerfile::needs_buildkit;
+use super::stream::{self, End};
 use crate::host::command::Batch;
-use crate::host::runtime::RuntimeError;
-use crate::host::spec::{BuildImage, Recipe};
+use crate::host::runtime::{RuntimeError, RuntimeKind};
+use crate::host::spec::{BuildImage, Recipe, Resources};
 use crate::limits;
 
 /// Period in which the processor time of a build is counted, in microseconds, as engines have it.
@@ -26,20 +30,53 @@ pub(super) async fn build(
         let engine = api.engine;
         return Err(failed(format!("{engine} builds from a Dockerfile, not by a command of its own")));
     };
-    within(build.context.clone(), PathBuf::from(dockerfile)).await.map_err(failed)?;
-    let body = Body::wrap_stream(context::stream(&build.context, dockerfile));
-    let request = api.request(Method::POST, "build", &query(build, dockerfile));
-    let answer = match api.send(request.header("content-type", "application/x-tar").body(body)).await {
-        Ok(answer) => answer,
-        // What is wrong with the Dockerfile comes as an error status: it is the build that failed.
-        Err(RuntimeError::Http { body, .. }) => return Err(failed(api::message(&body).to_owned())),
-        Err(e) => return Err(e),
+    let beyond = needs_buildkit(build.context.clone(), PathBuf::from(dockerfile)).await.map_err(failed)?;
+    let ended = if api.engine == RuntimeKind::Docker && (beyond || !build.secrets.is_empty()) {
+        if build.resources != Resources::default() {
+            return Err(failed("BuildKit, which this Dockerfile or its secrets need, takes no bounds".to_owned()));
+        }
+        with_buildkit(api, (build, dockerfile), lines).await
+    } else {
+        classic(api, (build, dockerfile), lines).await
     };
-    let end = stream::follow(answer, api, lines).await?;
-    match &end.error {
-        Some(reason) => Err(failed(end.told(reason))),
-        None => Ok(()),
+    match ended {
+        Ok(end) => end.error.as_ref().map_or(Ok(()), |reason| Err(failed(end.told(reason)))),
+        // What is wrong with the Dockerfile comes as an error status: it is the build that failed.
+        Err(RuntimeError::Http { body, .. }) => Err(failed(api::message(&body).to_owned())),
+        Err(error) => Err(error),
     }
+}
+
+async fn classic(
+    api: &Api,
+    (build, dockerfile): (&BuildImage, &str),
+    lines: Option<mpsc::Sender<Batch>>,
+) -> Result<End, RuntimeError> {
+    let (secrets, files) = secret_files(build);
+    let query = [query(build, dockerfile), secrets].concat();
+    let request = request(api, &query, context::stream(&build.context, dockerfile, files));
+    stream::follow(api.send(request).await?, api, lines).await
+}
+
+async fn with_buildkit(
+    api: &Api,
+    (build, dockerfile): (&BuildImage, &str),
+    lines: Option<mpsc::Sender<Batch>>,
+) -> Result<End, RuntimeError> {
+    let session = buildkit::session_id();
+    let mut query = query(build, dockerfile);
+    query.extend([("version", buildkit::VERSION.to_owned()), ("session", session.clone())]);
+    let request = request(api, &query, context::stream(&build.context, dockerfile, Vec::new()));
+    buildkit::build(api, (&session, &build.secrets), request, lines).await
+}
+
+fn request(
+    api: &Api,
+    query: &[(&'static str, String)],
+    context: impl Stream<Item = Piece> + Send + 'static,
+) -> RequestBuilder {
+    let request = api.request(Method::POST, "build", query).header("content-type", "application/x-tar");
+    request.body(Body::wrap_stream(context))
 }
 
 fn query(build: &BuildImage, dockerfile: &str) -> Vec<(&'static str, String)> {
@@ -62,43 +99,16 @@ fn query(build: &BuildImage, dockerfile: &str) -> Vec<(&'static str, String)> {
     query
 }
 
-/// Whether the Dockerfile lies in the context, links followed: what is elsewhere on this machine is nobody's to show.
-async fn within(context: PathBuf, dockerfile: PathBuf) -> Result<(), String> {
-    let named = dockerfile.display().to_string();
-    let inside = tokio::task::spawn_blocking(move || is_within(&context, &dockerfile)).await.unwrap_or(false);
-    if inside { Ok(()) } else { Err(format!("the Dockerfile {named:?} does not lie in the source tree")) }
-}
-
-fn is_within(context: &Path, dockerfile: &Path) -> bool {
-    if dockerfile.is_absolute() || dockerfile.components().any(|part| part == std::path::Component::ParentDir) {
-        return false;
+/// Podman's way with secrets: files of the context, which it moves out of it before it builds.
+fn secret_files(build: &BuildImage) -> (Vec<(&'static str, String)>, Vec<Extra>) {
+    if build.secrets.is_empty() {
+        return (Vec::new(), Vec::new());
     }
-    let real = context.canonicalize().and_then(|context| Ok((context.join(dockerfile).canonicalize()?, context)));
-    // One that is not there is the engine's to complain of.
-    real.map_or(true, |(dockerfile, context)| dockerfile.starts_with(context))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn a_dockerfile_lies_in_its_tree_links_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        let context = dir.path().join("tree");
-        std::fs::create_dir_all(context.join("deploy")).unwrap();
-        std::fs::File::create(context.join("deploy/Dockerfile")).unwrap();
-        std::fs::File::create(dir.path().join("outside")).unwrap();
-        symlink("deploy/Dockerfile", context.join("within")).unwrap();
-        symlink("../outside", context.join("leads-out")).unwrap();
-        symlink("/etc", context.join("etc")).unwrap();
-        let within = |dockerfile: &str| is_within(&context, Path::new(dockerfile));
-        assert_eq!(["deploy/Dockerfile", "within", "missing"].map(within), [true; 3]);
-        assert_eq!(
-            ["leads-out", "etc/passwd", "../outside", "deploy/../../outside", "/etc/passwd"].map(within),
-            [false; 5]
-        );
-    }
+    let mark = rand::random::<u64>();
+    let name = |at: usize| format!("otturnaut-secret-{mark:016x}-{at}");
+    let sources = build.secrets.keys().enumerate().map(|(at, id)| format!("id={id},src={}", name(at)));
+    let sources = serde_json::to_string(&sources.collect::<Vec<_>>()).unwrap_or_default();
+    let secrets = build.secrets.values().enumerate();
+    let files = secrets.map(|(at, secret)| Extra { name: name(at), content: secret.clone() });
+    (vec![("secrets", sources)], files.collect())
 }

@@ -13,17 +13,31 @@ use tokio::sync::mpsc;
 
 use super::ignore::Ignore;
 use crate::limits;
+use crate::secret::Secret;
 
-type Piece = io::Result<Bytes>;
+/// A piece of a context.
+pub(super) type Piece = io::Result<Bytes>;
+
+/// A file that a context gets beside those of its directory.
+pub(super) struct Extra {
+    /// Its name at the top of the context.
+    pub(super) name: String,
+    /// What is in it.
+    pub(super) content: Secret<String>,
+}
 
 /// The directory as a tar archive, made while it is read: a thread walks it and waits where the reader is slow. It ends when
 /// the stream is dropped.
-pub(super) fn stream(directory: &Path, dockerfile: &str) -> impl Stream<Item = Piece> + Send + 'static {
+pub(super) fn stream(
+    directory: &Path,
+    dockerfile: &str,
+    extra: Vec<Extra>,
+) -> impl Stream<Item = Piece> + Send + 'static {
     let (pieces, received) = mpsc::channel(limits::CONTEXT_PIECES);
     let (directory, dockerfile) = (directory.to_owned(), dockerfile.to_owned());
     tokio::task::spawn_blocking(move || {
         let out = Pieces { pieces: pieces.clone(), buffer: Vec::with_capacity(limits::CONTEXT_PIECE_BYTES) };
-        if let Err(e) = write(&directory, &dockerfile, out) {
+        if let Err(e) = write(&directory, (&dockerfile, &extra), out) {
             // The reader may be gone; then it needs no reason.
             pieces.blocking_send(Err(e)).unwrap_or_default();
         }
@@ -31,7 +45,7 @@ pub(super) fn stream(directory: &Path, dockerfile: &str) -> impl Stream<Item = P
     unfold(received, |mut received| async move { Some((received.recv().await?, received)) })
 }
 
-fn write(directory: &Path, dockerfile: &str, out: Pieces) -> io::Result<()> {
+fn write(directory: &Path, (dockerfile, extra): (&str, &[Extra]), out: Pieces) -> io::Result<()> {
     let ignore = Ignore::read(directory, dockerfile)?;
     let mut tar = Builder::new(out);
     tar.follow_symlinks(false);
@@ -50,6 +64,12 @@ fn write(directory: &Path, dockerfile: &str, out: Pieces) -> io::Result<()> {
                 append(&mut tar, &entry.path(), &relative)?;
             }
         }
+    }
+    for Extra { name, content } in extra {
+        let mut header = Header::new_gnu();
+        header.set_mode(0o600);
+        header.set_size(content.expose().len() as u64);
+        tar.append_data(&mut header, name, content.expose().as_bytes())?;
     }
     tar.into_inner()?.flush()
 }
@@ -140,7 +160,7 @@ mod tests {
 
     async fn archive(directory: &Path) -> BTreeMap<String, (EntryType, u32, u64)> {
         let mut bytes = Vec::new();
-        let pieces = stream(directory, "Dockerfile");
+        let pieces = stream(directory, "Dockerfile", Vec::new());
         futures::pin_mut!(pieces);
         while let Some(piece) = pieces.next().await {
             bytes.extend_from_slice(&piece.unwrap());
@@ -186,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_directory_is_an_error_of_the_stream() {
-        let pieces = stream(Path::new("/nowhere/at/all"), "Dockerfile");
+        let pieces = stream(Path::new("/nowhere/at/all"), "Dockerfile", Vec::new());
         futures::pin_mut!(pieces);
         assert!(pieces.next().await.unwrap().is_err());
     }

@@ -1,4 +1,4 @@
-//! `.dockerignore`: what of a build context stays here. The rules are those of Docker: the last line that matches decides,
+//! `.dockerignore`, or one for this Dockerfile alone (`Dockerfile.dockerignore`): what of a build context stays here. The rules are those of Docker: the last line that matches decides,
 //! `!` makes an exception, a directory that is ignored takes all within it along.
 
 use std::fs;
@@ -26,14 +26,19 @@ struct Rule {
 impl Ignore {
     /// Reads the file of a context; none ignores nothing.
     pub(super) fn read(directory: &Path, dockerfile: &str) -> io::Result<Self> {
-        let path = directory.join(FILE);
-        let found = match path.symlink_metadata() {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            found => found?,
-        };
+        for file in [format!("{dockerfile}{FILE}"), FILE.to_owned()] {
+            match directory.join(&file).symlink_metadata() {
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                found => return Self::of_file(&directory.join(file), &found?, dockerfile),
+            }
+        }
+        Ok(Self::default())
+    }
+
+    fn of_file(path: &Path, found: &fs::Metadata, dockerfile: &str) -> io::Result<Self> {
         // The repository is a stranger's: what it links to is not read, and not what never ends.
         if !found.is_file() || found.len() > limits::IGNORE_BYTES {
-            let why = format!("{FILE} is no file of at most {} bytes", limits::IGNORE_BYTES);
+            let why = format!("a {FILE} is no file of at most {} bytes", limits::IGNORE_BYTES);
             return Err(io::Error::new(ErrorKind::InvalidData, why));
         }
         let mut text = String::new();

@@ -6,15 +6,18 @@
 //! exec.rs    commands in containers;  logs.rs  their last output;  events.rs  their exits;  usage.rs  what they use;  space.rs  what is on disk
 //! reader.rs  their logs as they are asked for: answer.rs  a slow answer;  frames.rs, entries.rs  what is in it
 //! stream.rs  answers that come line by line;  pull.rs  pulls;  archive.rs  what an archive says of itself
-//! build.rs   builds: context.rs  a directory as a tar stream;  ignore.rs  what of it stays here
+//! build.rs   builds: context.rs  a directory as a tar stream;  ignore.rs  what of it stays here;  dockerfile.rs  what its Dockerfile needs
+//! buildkit/  builds by BuildKit
 //! ```
 
 mod answer;
 mod api;
 mod archive;
 mod build;
+mod buildkit;
 mod container;
 mod context;
+mod dockerfile;
 mod entries;
 mod events;
 mod exec;

@@ -39,6 +39,12 @@ impl End {
         told
     }
 
+    /// Says where it went wrong, for an engine that tells it otherwise than by its text.
+    pub(super) fn failed_in(&mut self, step: &str, last: &VecDeque<String>) {
+        self.step = Some(cut(step));
+        self.last = last.iter().map(|line| cut(line)).collect();
+    }
+
     fn hear(&mut self, line: &str) {
         if line.starts_with("Step ") || line.starts_with("STEP ") {
             self.step = Some(cut(line));
@@ -66,11 +72,23 @@ pub(super) async fn follow(
     api: &Api,
     lines: Option<mpsc::Sender<Batch>>,
 ) -> Result<End, RuntimeError> {
+    follow_values(answer, api, (lines, |_: &Value| Batch::new())).await
+}
+
+/// The same; `see` makes further lines of each value.
+pub(super) async fn follow_values(
+    answer: Response,
+    api: &Api,
+    (lines, mut see): (Option<mpsc::Sender<Batch>>, impl FnMut(&Value) -> Batch),
+) -> Result<End, RuntimeError> {
     let mut end = End::default();
     let mut parser = Parser::default();
     let mut pieces = answer.bytes_stream();
     while let Some(piece) = pieces.next().await {
-        let batch = parser.feed(&piece.map_err(|e| api.failure(&e))?, &mut end);
+        let piece = piece.map_err(|e| api.failure(&e))?;
+        let mut seen = Batch::new();
+        let mut batch = parser.feed_values(&piece, &mut end, |value| seen.extend(see(value)));
+        batch.extend(seen);
         send(lines.as_ref(), batch).await;
         parser.check(api)?;
     }
@@ -78,7 +96,7 @@ pub(super) async fn follow(
     Ok(end)
 }
 
-async fn send(lines: Option<&mpsc::Sender<Batch>>, batch: Batch) {
+pub(super) async fn send(lines: Option<&mpsc::Sender<Batch>>, batch: Batch) {
     if let Some(lines) = lines.filter(|_| !batch.is_empty()) {
         // Nobody listens any more: the build goes on.
         lines.send(batch).await.unwrap_or_default();
@@ -115,6 +133,7 @@ impl Parser {
         batch
     }
 
+    #[cfg(test)]
     fn feed(&mut self, piece: &[u8], end: &mut End) -> Batch {
         self.feed_values(piece, end, |_| ())
     }
