@@ -270,6 +270,9 @@ pub const BUILDS: usize = 2;
 /// Weight of a build beside a container's 1024 where processors are short.
 pub const BUILD_CPU_SHARES: u64 = 256;
 
+/// The same as systemd counts it, of 100.
+pub const BUILD_CPU_WEIGHT: u64 = 25;
+
 /// Bytes that a source tree and its history may take on this machine.
 pub const SOURCE_BYTES: u64 = 8 << 30;
 

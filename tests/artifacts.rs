@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use deploying::{Machine, docker, free_port, run, undeploy_of, wait_for};
 use otturnaut::build::BuildSource;
 use otturnaut::deploy::{Content, DeployError, Deployment, ObtainError, Origin};
-use otturnaut::host::{Download, DownloadError, Host, RegistryAuth, RuntimeError, Transfer};
+use otturnaut::host::{Download, DownloadError, Host, Recipe, RegistryAuth, RuntimeError, Transfer};
 use otturnaut::secret::Secret;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -439,7 +439,7 @@ async fn a_version_is_built_from_its_repository_and_deployed() {
         Origin::Source(BuildSource {
             repo_url: Secret::new(repository.display().to_string()),
             git_ref: git_ref.to_owned(),
-            dockerfile: "Dockerfile".to_owned(),
+            recipe: Recipe::Dockerfile { path: "Dockerfile".to_owned() },
             build_args: [].into(),
             build_secrets: [].into(),
             ssh_key: None,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use deploying::{DOCKER, Machine, docker, get, run, undeploy_of};
 use otturnaut::build::{Build, BuildOptions, BuildSource};
 use otturnaut::deploy::{DeployError, Deployment, ExecuteOptions, generate_id};
-use otturnaut::host::RuntimeError;
+use otturnaut::host::{Recipe, RuntimeError};
 use otturnaut::secret::Secret;
 use tokio_util::task::TaskTracker;
 
@@ -177,7 +177,7 @@ async fn an_image_is_built_from_a_repository_and_deployed() {
     let source = BuildSource {
         repo_url: Secret::new(format!("file://{}", repository.display())),
         git_ref: "main".to_owned(),
-        dockerfile: "Dockerfile".to_owned(),
+        recipe: Recipe::Dockerfile { path: "Dockerfile".to_owned() },
         build_args: BTreeMap::from([("WHAT".to_owned(), "built".to_owned())]),
         build_secrets: [].into(),
         ssh_key: None,

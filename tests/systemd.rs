@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use otturnaut::apps::{AppState, PortManager};
-use otturnaut::build::Build;
+use otturnaut::build::{Build, BuildSource};
 use otturnaut::deploy::{
-    DeployError, Deployment, Engine, EngineSettings, ExecuteOptions, Origin, UndeployRequest, generate_id,
+    Content, DeployError, Deployment, Engine, EngineSettings, ExecuteOptions, Origin, UndeployRequest, generate_id,
 };
 use otturnaut::host::{
-    ContainerSpec, ContainerStatus, EngineAction, Host, HostSettings, LogQuery, ProxySettings, Publish, Resources,
-    Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, install_crypto,
+    BuildImage, ContainerSpec, ContainerStatus, EngineAction, Host, HostSettings, LogQuery, ProxySettings, Publish,
+    Recipe, Resources, Restart, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, install_crypto,
 };
 use otturnaut::secret::Secret;
 use otturnaut::watch::{Events, Monitor};
@@ -68,7 +68,7 @@ fn settings(data: &Path, proxy: ProxySettings) -> HostSettings {
     HostSettings {
         container_socket: "/nowhere".into(),
         data_dir: data.to_owned(),
-        local_sources: vec![],
+        local_sources: vec![data.to_owned()],
         proxy,
         caddy_routes_dir: None,
         open_files: None,
@@ -168,6 +168,39 @@ async fn a_program_gets_its_words_its_environment_and_its_port_and_nobody_else_s
     assert!(!unit.contains("`x`") && !shown.contains("`x`"), "values are in the environment's file alone");
     let environment = machine.data.path().join(format!("units/{name}.env"));
     assert_eq!(environment.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    machine.systemd.remove(&name).await.unwrap();
+}
+
+/// Text that a shell, systemd and its files would like to take for something.
+fn odd_text() -> String {
+    const ODD: [char; 24] = [
+        'a', 'Z', '0', ' ', '\t', '\n', '\r', '"', '\'', '`', '\\', '$', '%', '{', '}', '#', ';', '=', '-', '*',
+        '\u{1}', '\u{7f}', 'ü', '🦦',
+    ];
+    (0..rand::random_range(0..30)).filter_map(|_| ODD.get(rand::random_range(0..ODD.len()))).collect()
+}
+
+#[tokio::test]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn any_text_comes_to_a_program_as_it_was_given() {
+    let (machine, name) = (Machine::new(), unique("odd"));
+    let script = "for word in \"$@\"; do printf '%s\\0' \"$word\"; done > $STATE_DIRECTORY/words\n\
+                  for at in $(seq 50); do eval \"printf '%s\\\\0' \\\"\\$ODD_$at\\\"\"; done > $STATE_DIRECTORY/values\n\
+                  echo written";
+    let image = machine.program(script).await;
+    let [words, values] = [(); 2].map(|()| (0..50).map(|_| odd_text()).collect::<Vec<_>>());
+    let env = values.iter().zip(1..).map(|(value, at)| (format!("ODD_{at}"), Secret::new(value.clone()))).collect();
+    let command = std::iter::once("app".to_owned()).chain(words.clone()).collect();
+    let unit = ContainerSpec { env, command, ..task(&name, &image) };
+    machine.systemd.start(&unit).await.unwrap();
+    assert_eq!(machine.systemd.wait(&name).await.unwrap(), 0);
+    let state = PathBuf::from(format!("/var/lib/otturnaut-{name}"));
+    let read = |file: &str| {
+        let text = std::fs::read_to_string(state.join(file)).unwrap();
+        text.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(read("words"), words);
+    assert_eq!(read("values"), values);
     machine.systemd.remove(&name).await.unwrap();
 }
 
@@ -485,6 +518,140 @@ async fn a_release_command_runs_in_the_new_program_before_it_serves() {
     let failed = deploys.deploy(failing).await.unwrap_err();
     assert!(matches!(failed, DeployError::ReleaseCommand { code: Some(3), .. }), "{failed:?}");
     assert_eq!((deploys.page().await.as_str(), deploys.units().await.len()), ("done", 1));
+}
+
+/// A repository whose build command leaves a program that serves `page`; gives where it comes from.
+fn repository(machine: &Machine, (script, command): (&str, &str)) -> BuildSource {
+    let dir = machine.data.path().join(format!("repository-{:08x}", rand::random::<u32>()));
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("program"), format!("#!/bin/sh\n{script}\n")).unwrap();
+    let mut commit = Command::new("sh");
+    let made = commit
+        .current_dir(&dir)
+        .args(["-c", "git init -q -b main && git add . && git -c user.name=a -c user.email=a@b commit -q -m first"]);
+    assert!(made.status().unwrap().success());
+    BuildSource {
+        repo_url: Secret::new(dir.display().to_string()),
+        git_ref: "main".to_owned(),
+        recipe: Recipe::Native {
+            command: ["/bin/sh", "-c", command].map(str::to_owned).into(),
+            output: "out/app".into(),
+        },
+        build_args: [("WORD".to_owned(), "a \"b\" $c".to_owned())].into(),
+        build_secrets: [("token".to_owned(), Secret::new("tr0ub4dor".to_owned()))].into(),
+        ssh_key: None,
+        submodules: false,
+        resources: Resources { memory: Some(128 << 20), ..Resources::default() },
+    }
+}
+
+/// The units that build with `mark` in their command.
+fn build_units(mark: &str) -> Vec<String> {
+    let listed = systemctl(&["list-units", "--all", "--full", "--plain", "--no-legend", "otturnaut-build-*"]);
+    listed.lines().filter(|unit| unit.contains(mark)).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_program_is_built_from_its_repository_by_nobodys_user_and_deployed() {
+    let deploys = Deploys::start().await;
+    let build = "mkdir out && { id -u; pwd; cat /run/secrets/token; echo \" $WORD\"; git rev-parse HEAD; \
+                 ls .otturnaut*/ /var/tmp/otturnaut* 2>&1; touch /etc/x /usr/x 2>&1; ls /root 2>&1; \
+                 cat /proc/self/cgroup; } > out/said && cp program out/app && cat out/said >> out/app";
+    // What the build saw follows the program, which ends before it.
+    let source = repository(&deploys.machine, (&format!("{SERVE}\nexit"), build));
+    let mut version = deploys.version("built", SERVE);
+    version.origin = Origin::Source(source);
+    let deployed = deploys.deploy(version).await.unwrap();
+    assert_eq!(deploys.page().await, "built");
+    let Some(Content::Commit(commit)) = &deployed.content else { panic!("{deployed:?}") };
+    assert_eq!(deployed.image, format!("otturnaut-{}:{commit}", deploys.app));
+    let artifacts = deploys.machine.data.path().join("artifacts");
+    let mut programs = std::fs::read_dir(artifacts).unwrap().flatten().map(|entry| entry.path().join("app"));
+    let program = programs.find_map(|path| std::fs::read_to_string(path).ok()).unwrap();
+    for wanted in ["/run/otturnaut-build\n", "tr0ub4dor a \"b\" $c\n", commit, "otturnaut-build-"] {
+        assert!(program.contains(wanted), "{wanted}: {program}");
+    }
+    for refused in ["touch: cannot touch '/etc/x'", "touch: cannot touch '/usr/x'", "cannot open directory '/root'"] {
+        assert!(program.contains(refused), "{refused}: {program}");
+    }
+    assert!(!program.contains("\n0\n") && !program.contains("environment\n"), "{program}");
+    assert_eq!(build_units("id -u"), [""; 0]);
+    let sources = deploys.machine.data.path().join("sources");
+    assert_eq!(std::fs::read_dir(sources).map_or(0, Iterator::count), 0, "the tree is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_build_command_that_fails_or_leaves_no_program_is_told_and_leaves_nothing() {
+    let deploys = Deploys::start().await;
+    for (build, wanted) in [
+        ("echo compiling; echo no main >&2; exit 3", "exited with 3, and said last:\ncompiling\nno main"),
+        ("true", "its output out/app is not there"),
+        ("mkdir -p out/app", "is no file of its tree"),
+        ("mkdir out; ln -s /etc/hostname out/app", "is no file of its tree"),
+        ("mkdir out; echo text > out/app", "it is no program"),
+        ("head -c 300M /dev/zero | tail -c 290M > /dev/null", "exited with"),
+    ] {
+        let mut version = deploys.version("x", SERVE);
+        version.origin = Origin::Source(repository(&deploys.machine, (SERVE, build)));
+        let failed = deploys.deploy(version).await.unwrap_err();
+        let causes = std::iter::successors(Some(&failed as &dyn std::error::Error), |error| error.source());
+        let told: Vec<String> = causes.map(ToString::to_string).collect();
+        let told = told.join("\n");
+        assert!(told.contains(wanted) && !told.contains("tr0ub4dor"), "{build}: {told}");
+    }
+    assert_eq!((deploys.units().await.len(), build_units("mkdir").len(), build_units("exit 3").len()), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn a_build_that_nobody_waits_for_ends_and_so_does_one_of_an_agent_that_died() {
+    let machine = Machine::new();
+    let dir = machine.data.path().join("tree");
+    std::fs::create_dir(&dir).unwrap();
+    let seconds = rand::random_range(100_000..900_000_u32).to_string();
+    let recipe = Recipe::Native { command: ["sleep", &seconds].map(str::to_owned).into(), output: "app".into() };
+    let build = BuildImage {
+        context: dir,
+        recipe,
+        tag: "x:1".to_owned(),
+        build_args: [].into(),
+        secrets: [].into(),
+        resources: Resources::default(),
+    };
+    let running = || build_units(&seconds).iter().any(|unit| unit.contains("running"));
+    let begun = async || until("the build", async || running()).await;
+    tokio::select! {
+        outcome = machine.systemd.build_image(&build, None) => panic!("{outcome:?}"),
+        () = begun() => {}
+    }
+    until("the end of the build", async || build_units(&seconds).is_empty()).await;
+    // Another unit's making reloads all of them meanwhile: the words stay what they are.
+    let reloads = async {
+        for _ in 0..40 {
+            systemctl(&["daemon-reload"]);
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let recipe = Recipe::Native { command: ["echo", "$HOME $$"].map(str::to_owned).into(), output: "app".into() };
+    let words = BuildImage { recipe, ..build.clone() };
+    let (told, mut said) = tokio::sync::mpsc::channel(64);
+    let builds = async {
+        for _ in 0..10 {
+            let failed = machine.systemd.build_image(&words, Some(told.clone())).await.unwrap_err();
+            assert!(failed.to_string().contains("output app is not there"), "{failed}");
+            let line = said.recv().await.unwrap().remove(0);
+            assert_eq!(line.text, "$HOME $$");
+        }
+    };
+    tokio::join!(builds, reloads);
+    let (left, ()) = tokio::join!(machine.systemd.build_image(&build, None), async {
+        begun().await;
+        machine.systemd.end_builds().await;
+    });
+    assert!(left.is_err());
+    assert_eq!(build_units(&seconds), [""; 0]);
 }
 
 /// Where the half before a restart of the machine leaves what the half after it looks at.

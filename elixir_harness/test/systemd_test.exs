@@ -14,7 +14,8 @@ defmodule SystemdTest do
     machine = System.get_env("HARNESS_SYSTEMD") || raise("HARNESS_SYSTEMD names no machine: script/systemd")
     caddy = :persistent_term.get(:rig).caddy
     data_dir = "/var/lib/otturnaut-#{Harness.Agent.unique()}"
-    agent = Agent.describe(caddy: caddy, env: %{"OTTURNAUT_DATA_DIR" => data_dir})
+    env = %{"OTTURNAUT_DATA_DIR" => data_dir, "OTTURNAUT_LOCAL_SOURCES" => "/var/lib"}
+    agent = Agent.describe(caddy: caddy, env: env)
     variables = for {name, value} <- agent.env, value, arg <- ["-e", "#{name}=#{value}"], do: arg
     args = ["exec"] ++ variables ++ [machine, Agent.binary(), "start"]
     agent = Agent.await!(%{agent | process: OsProcess.start("docker", args: args)})
@@ -46,7 +47,7 @@ defmodule SystemdTest do
   defp version(node, app, path, attrs \\ %{}) do
     defaults = %{
       app_id: app,
-      artifact: {:load, path},
+      artifact: path && {:load, path},
       container_port: 80,
       domains: ["#{app}.localhost"],
       env: %{"PAGE" => "one", "TOKEN" => "s3cr3t"},
@@ -127,5 +128,51 @@ defmodule SystemdTest do
              execute(node, version(node, app, "/var/lib/text"))
 
     assert :ok == undeploy(node, d)
+  end
+
+  test "a program is built from a repository by its command, with secrets that nobody sees", c do
+    %{outpost: node, machine: machine, app: app} = c
+    repository = "/var/lib/repository-#{Harness.Agent.unique()}"
+    program = program!(machine)
+
+    inside!(machine, """
+    mkdir #{repository} && cd #{repository} && cp #{program} serve.sh && git init -q -b main && git add . &&
+    git -c user.name=a -c user.email=a@b commit -q -m first
+    """)
+
+    source = %{
+      repo_url: "file://#{repository}",
+      build_command: "cp serve.sh app; wc -c < /run/secrets/token; echo $KIND; test $KIND = fine",
+      output: "app",
+      build_args: %{"KIND" => "fine"},
+      build_secrets: %{"token" => "s3cr3t"}
+    }
+
+    build = &version(node, app, nil, %{source: Map.merge(source, &1)})
+    assert {:ok, d} = execute(node, build.(%{}), subscriber: self())
+    assert {:ok, 200, "one\n"} == Caddy.page(c.caddy, "#{app}.localhost")
+    lines = for {:command_output, _, {:stdout, line}} <- mailbox(), do: line
+    assert "6" in lines and "fine" in lines
+    assert [%{content: {:commit, commit}}] = call(node, Deployment, :releases, [app])
+    assert d.image == "otturnaut-#{app}:#{commit}"
+
+    assert {:error, {:source_failed, {:build_failed, {:build_error, why}}}, _} =
+             execute(node, build.(%{build_args: %{"KIND" => "odd"}}))
+
+    assert why =~ "exited with 1" and why =~ "said last:\n6\nodd"
+    assert {:ok, 200, "one\n"} == Caddy.page(c.caddy, "#{app}.localhost")
+
+    for {wrong, named} <- [
+          {%{output: "../app"}, "source.output"},
+          {%{output: nil}, "output"},
+          {%{dockerfile: "Dockerfile"}, "source.dockerfile"},
+          {%{build_command: nil, output: nil}, "source.dockerfile"}
+        ] do
+      assert {:badrpc, {:EXIT, {%ArgumentError{message: message}, _}}} = execute(node, build.(wrong))
+      assert message =~ named
+    end
+
+    assert :ok == undeploy(node, d)
+    refute inside!(machine, "journalctl --no-pager; systemctl show '*'") =~ "s3cr3t"
   end
 end

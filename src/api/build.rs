@@ -1,5 +1,6 @@
 //! `Otturnaut.Build`: images from repositories.
 
+use std::path::{Component, Path};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,9 @@ use tokio::sync::mpsc;
 
 use super::args::{arg, error, ok, opts};
 use super::command::Output;
-use super::{Api, attributes, disk, errors, git, runtime};
+use super::{Api, attributes, disk, errors, git, health_check, runtime};
 use crate::build::{self, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, GitError};
-use crate::host::RuntimeKind;
+use crate::host::{Recipe, RuntimeKind};
 use crate::limits;
 use crate::node::{CallResult, Context, Module, Raise};
 use crate::secret::Secret;
@@ -70,13 +71,38 @@ pub(super) fn source(config: &Reader<'_>) -> Result<BuildSource, ReadError> {
     Ok(BuildSource {
         repo_url: Secret::new(fields.required("repo_url")?.secret().name()?.to_owned()),
         git_ref: fields.read("ref", text)?.unwrap_or_else(|| "main".to_owned()),
-        dockerfile: fields.read("dockerfile", text)?.unwrap_or_else(|| "Dockerfile".to_owned()),
+        recipe: recipe(&fields)?,
         build_args: fields.read("build_args", |args| args.variables())?.unwrap_or_default(),
         build_secrets: fields.read("build_secrets", |secrets| attributes::build_secrets(&secrets))?.unwrap_or_default(),
         ssh_key: fields.read("ssh_key", |key| key.path())?,
         submodules: git::submodules(&fields)?,
         resources: fields.read("resources", |resources| attributes::resources(&resources))?.unwrap_or_default(),
     })
+}
+
+/// `dockerfile`, or `build_command` and `output`.
+fn recipe(fields: &Fields<'_>) -> Result<Recipe, ReadError> {
+    let path = |value: Reader<'_>| Ok(value.name()?.to_owned());
+    let Some(command) = fields.given("build_command") else {
+        if let Some(output) = fields.given("output") {
+            return Err(output.refuse("nothing, or a build_command that leaves it"));
+        }
+        let path = fields.read("dockerfile", path)?;
+        return Ok(Recipe::Dockerfile { path: path.unwrap_or_else(|| "Dockerfile".to_owned()) });
+    };
+    if let Some(dockerfile) = fields.given("dockerfile") {
+        return Err(dockerfile.refuse("nothing beside a build_command"));
+    }
+    let words = health_check::command(&command)?;
+    if words.iter().any(|word| word.contains('\0')) || words.first().is_none_or(String::is_empty) {
+        return Err(command.secret().refuse("a list of strings, or a string for the shell"));
+    }
+    let output = fields.required("output")?;
+    let within = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    match output.path() {
+        Ok(path) if within(&path) => Ok(Recipe::Native { command: words, output: path }),
+        _ => Err(output.refuse("a path within the repository")),
+    }
 }
 
 fn options(opts: &Fields<'_>) -> Result<BuildOptions, ReadError> {

@@ -12,9 +12,8 @@ use std::path::Path;
 use tokio::time::Instant;
 
 use super::remote::{Reach, Remote};
-use super::shell::shell_word;
 use super::{GitError, GitOptions};
-use crate::host::{Command, CommandEnd, CommandResult, Host};
+use crate::host::{Command, CommandEnd, CommandResult, Host, shell_word};
 use crate::limits;
 use crate::secret::Secret;
 

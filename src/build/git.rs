@@ -154,6 +154,9 @@ impl Git {
 
     /// Removes what a death of the agent left of clones and builds.
     pub async fn sweep(&self) {
+        for (_, runtime) in self.host.runtimes.present() {
+            runtime.end_builds().await;
+        }
         if let Err(error) = self.host.files.sweep_source_dirs().await {
             tracing::warn!(%error, "source directories that were left could not be removed");
         }

@@ -24,8 +24,8 @@ pub struct BuildSource {
     pub repo_url: Secret<String>,
     /// Branch, tag or commit.
     pub git_ref: String,
-    /// Path of the Dockerfile within the repository.
-    pub dockerfile: String,
+    /// How its image is built.
+    pub recipe: Recipe,
     /// Build arguments.
     pub build_args: BTreeMap<String, String>,
     /// Build secrets by their ids.
@@ -54,7 +54,7 @@ impl fmt::Debug for BuildSource {
         let args: Vec<&String> = self.build_args.keys().collect();
         f.debug_struct("BuildSource")
             .field("git_ref", &self.git_ref)
-            .field("dockerfile", &self.dockerfile)
+            .field("recipe", &self.recipe)
             .field("build_args", &args)
             .finish_non_exhaustive()
     }
@@ -250,7 +250,7 @@ impl Build {
     ) -> Result<(), RuntimeError> {
         let image = BuildImage {
             context: fetched.dir.path().to_owned(),
-            recipe: Recipe::Dockerfile { path: source.dockerfile.clone() },
+            recipe: source.recipe.clone(),
             tag: fetched.tag.clone(),
             build_args: source.build_args.clone(),
             secrets: source.build_secrets.clone(),

@@ -5,7 +5,6 @@ mod git;
 mod image;
 mod remote;
 mod room;
-mod shell;
 mod work_dir;
 
 pub use git::{Git, GitError, GitOptions, Source};

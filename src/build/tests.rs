@@ -536,7 +536,7 @@ mod builds {
         let source = BuildSource {
             repo_url: Secret::new(url),
             git_ref: git_ref.to_owned(),
-            dockerfile: "Dockerfile".to_owned(),
+            recipe: Recipe::Dockerfile { path: "Dockerfile".to_owned() },
             build_args: BTreeMap::new(),
             build_secrets: BTreeMap::new(),
             ssh_key: None,

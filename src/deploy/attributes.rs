@@ -3,7 +3,7 @@
 use super::{Deployment, Origin};
 use crate::apps::{InvalidName, LABELS, check_app_id, check_deployment_id};
 use crate::build::GitError;
-use crate::host::RuntimeKind;
+use crate::host::{Recipe, RuntimeKind};
 use crate::limits;
 
 /// What is wrong with a deployment.
@@ -49,13 +49,29 @@ pub(super) fn check(deployment: &Deployment) -> Result<(), InvalidDeployment> {
 
 /// Whether it can be meant where the image comes from.
 fn origin(deployment: &Deployment) -> Result<(), InvalidDeployment> {
+    let under_systemd = deployment.runtime.kind == RuntimeKind::Systemd;
     match &deployment.origin {
         Origin::Image => {}
-        Origin::Source(_) | Origin::Registry(_) if deployment.runtime.kind == RuntimeKind::Systemd => {
-            let why = "systemd runs programs: load one, or fetch one";
+        Origin::Registry(_) if under_systemd => {
+            let why = "systemd runs programs: build, load or fetch one";
             return refuse("runtime", "Otturnaut.Runtime.Systemd", why);
         }
         Origin::Source(source) => {
+            match (&source.recipe, under_systemd) {
+                (Recipe::Dockerfile { path }, true) => {
+                    return refuse(
+                        "source.dockerfile",
+                        path,
+                        "systemd runs programs: wanted are build_command and output",
+                    );
+                }
+                (Recipe::Native { output, .. }, false) => {
+                    let why =
+                        "an engine builds from a Dockerfile; the runtime for a program is Otturnaut.Runtime.Systemd";
+                    return refuse("source.output", &output.display().to_string(), why);
+                }
+                (Recipe::Dockerfile { .. }, false) | (Recipe::Native { .. }, true) => {}
+            }
             if let Err(GitError::Refused { what, value, why }) = source.check() {
                 let attribute = if what == "url" { "source.repo_url" } else { "source.ref" };
                 return refuse(attribute, &value, why);

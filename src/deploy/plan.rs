@@ -9,7 +9,7 @@ use super::progress::DeployStep;
 use super::steps::find_route;
 use super::{Deployment, HealthProbe, Origin, Strategy, route_id};
 use crate::apps::AppEntry;
-use crate::host::{Route, RuntimeError};
+use crate::host::{Recipe, Route, RuntimeError};
 
 /// What a deploy would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +84,10 @@ fn origin(deployment: &Deployment) -> Vec<(DeployStep, String)> {
         Origin::Image => vec![],
         Origin::Source(source) => vec![
             (DeployStep::FetchSource, format!("clones the repository at {}", source.git_ref)),
-            obtain(format!("builds the image by {}", source.dockerfile)),
+            obtain(match &source.recipe {
+                Recipe::Dockerfile { path } => format!("builds the image by {path}"),
+                Recipe::Native { output, .. } => format!("runs its build command, which leaves {}", output.display()),
+            }),
         ],
         Origin::Registry(_) => vec![obtain(format!("pulls {}", deployment.image))],
         Origin::Fetch { sha256, .. } => vec![

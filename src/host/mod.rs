@@ -19,6 +19,7 @@ mod real;
 mod records;
 mod runtime;
 mod runtimes;
+mod shell;
 mod sockets;
 mod spec;
 mod world;
@@ -44,6 +45,7 @@ pub use runtime::{
     Container, ContainerStatus, EngineAction, EngineEvent, EngineEvents, EngineSpace, ExecEnd, HealthState, Image,
     KeptContainer, KeptImage, KeptVolume, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes, Usage,
 };
+pub use shell::shell_word;
 pub use spec::{BuildImage, ContainerSpec, Publish, PullImage, Recipe, RegistryAuth, Resources, Restart};
 pub use storage::{Document, Storage};
 pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer, boot_id};

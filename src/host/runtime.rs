@@ -323,6 +323,8 @@ pub trait Runtime: Send + Sync {
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError>;
     /// Runs a command inside the running container, at most for `limit`.
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
+    /// Ends the builds that a death of the agent left; an engine ends them itself when the connection breaks.
+    async fn end_builds(&self) {}
     /// What a container uses; nothing if it does not run.
     async fn usage(&self, name: &str) -> Result<Option<Usage>, RuntimeError>;
     /// What it keeps on its disk; adding it up takes an engine a while.

@@ -4,10 +4,11 @@
 //! mod.rs     units as the domain wants them: a unit's id is its name, its image a program by content
 //! manager.rs what they are made of;  bus.rs  the manager over D-Bus
 //! unit.rs    unit files and environments
-//! store.rs   programs by content, and their names
+//! store.rs   programs by content, and their names;  build.rs  those that are built here
 //! journal.rs what units said;  watch.rs  their exits
 //! ```
 
+mod build;
 mod bus;
 mod journal;
 mod manager;
@@ -188,6 +189,10 @@ impl Runtime for Systemd {
         Ok(ExecEnd { exit_code, output: String::from_utf8_lossy(&ended.output).into_owned() })
     }
 
+    async fn end_builds(&self) {
+        build::end_all(self).await;
+    }
+
     async fn usage(&self, name: &str) -> Result<Option<Usage>, RuntimeError> {
         self.about(name).await?;
         let properties = self.properties(name).await?;
@@ -250,9 +255,8 @@ impl Runtime for Systemd {
         taken.map_err(|error| not_taken(archive, &error))
     }
 
-    async fn build_image(&self, build: &BuildImage, _: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError> {
-        let reason = "systemd builds no images: load a program that was built elsewhere".to_owned();
-        Err(RuntimeError::Build { tag: build.tag.clone(), reason })
+    async fn build_image(&self, build: &BuildImage, lines: Option<mpsc::Sender<Batch>>) -> Result<(), RuntimeError> {
+        build::build(self, build, lines).await
     }
 
     async fn archive_names(&self, archive: &Path) -> Result<Vec<String>, RuntimeError> {

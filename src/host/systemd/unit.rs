@@ -1,6 +1,7 @@
 //! Unit files: what a service is asked to be, written so that systemd takes every value as it came.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -8,7 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::host::runtime::RuntimeError;
-use crate::host::spec::{ContainerSpec, Restart};
+use crate::host::shell::shell_word;
+use crate::host::spec::{BuildImage, ContainerSpec, Resources, Restart};
 use crate::limits;
 
 /// Where a unit's program lies in its own view of the file system.
@@ -117,12 +119,69 @@ pub(super) fn beside(name: &str, places: &Places<'_>, command: &[String]) -> Res
     ];
     let ways = ["--quiet", "--wait", "--pipe", "--collect"].map(str::to_owned);
     let sandbox = SANDBOX.map(|setting| format!("--property={setting}"));
-    // The manager puts variables into arguments, as it does with those of units.
     let words = command.iter().enumerate().map(|(at, word)| match (at, word.as_str()) {
         (0, NAME) => format!("{PROGRAM}/{NAME}"),
-        (_, word) => word.replace('$', "$$"),
+        (_, word) => word.to_owned(),
     });
+    let words: Vec<String> = words.collect();
+    let words = if words.iter().any(|word| word.contains('$')) { by_shell(&words) } else { words };
     Ok(ways.into_iter().chain(own).chain(sandbox).chain(["--".to_owned()]).chain(words).collect())
+}
+
+/// A build in a transient unit.
+pub(super) struct Building<'a> {
+    pub(super) name: &'a str,
+    pub(super) build: &'a BuildImage,
+    pub(super) command: &'a [String],
+    /// The file of its environment.
+    pub(super) environment: &'a Path,
+    /// The directory of its secrets.
+    pub(super) secrets: &'a Path,
+}
+
+/// Where the source tree lies in a build's own view of the file system.
+const TREE: &str = "/run/otturnaut-build";
+
+/// Where a build finds its secrets, as builds of images do.
+const SECRETS: &str = "/run/secrets";
+
+/// What `systemd-run` is told to build: a source tree, what is installed here, and the network.
+pub(super) fn building(building: &Building<'_>) -> Result<Vec<String>, RuntimeError> {
+    let Building { name, build, command, environment, secrets } = building;
+    let tree = bind(&build.context)?;
+    let mut properties = vec![
+        format!("EnvironmentFile={}", bind(environment)?),
+        format!("BindPaths={tree}:{TREE}"),
+        format!("WorkingDirectory={TREE}"),
+        format!("CPUWeight={}", limits::BUILD_CPU_WEIGHT),
+        format!("IOWeight={}", limits::BUILD_CPU_WEIGHT),
+        format!("RuntimeMaxSec={}", limits::LONGEST_BUILD.as_secs()),
+        // Tools keep things at home; a private directory that goes with the unit is one. The tree is another user's for git.
+        "Environment=HOME=/tmp GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0=*".to_owned(),
+    ];
+    if !build.secrets.is_empty() {
+        properties.push(format!("BindReadOnlyPaths={}:{SECRETS}", bind(secrets)?));
+    }
+    properties.extend(bounded(build.resources));
+    properties.extend(SANDBOX.map(str::to_owned));
+    let properties = properties.into_iter().map(|property| format!("--property={property}"));
+    let ways = ["--quiet", "--wait", "--pipe", "--collect"].map(str::to_owned);
+    let unit = format!("--unit={name}");
+    Ok(ways.into_iter().chain([unit]).chain(properties).chain(["--".to_owned()]).chain(by_shell(command)).collect())
+}
+
+/// A command by way of a shell, which finds what is named by a path in its directory, and gives both outputs in the order in
+/// which they were written. No dollar is left in it: of one in a transient unit's arguments the manager makes another number of
+/// dollars where it reloads units between the unit's making and its start (seen in 252).
+fn by_shell(command: &[String]) -> Vec<String> {
+    let words: Vec<_> = command.iter().map(|word| shell_word(word).to_string_lossy().into_owned()).collect();
+    let script = format!("exec {} </dev/null 2>&1", words.join(" "));
+    let script = if script.contains('$') {
+        format!("echo {} | base64 -d | exec /bin/sh -s", STANDARD.encode(script))
+    } else {
+        script
+    };
+    ["/bin/sh".to_owned(), "-c".to_owned(), script].into()
 }
 
 /// An argument as one word: no variable, specifier or escape of systemd's is left in it.
@@ -149,20 +208,26 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// The environment, as `EnvironmentFile` reads it: in double quotes everything but `"`, `\`, `$` and a backtick stands for
-/// itself, lines too.
+/// The environment of a service.
 pub(super) fn environment(spec: &ContainerSpec) -> Result<Vec<u8>, RuntimeError> {
-    let mut file = Vec::new();
-    let mut variables: BTreeMap<_, _> =
-        spec.env.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect();
-    if let Some(publish) = spec.publish {
+    let port = spec.publish.map(|publish| publish.port.to_string());
+    let mut given: BTreeMap<_, _> =
+        spec.env.iter().map(|(name, value)| (name.as_str(), value.expose().as_str())).collect();
+    if let Some(port) = &port {
         // In place of one that was given: only at this port it is found.
-        variables.insert("PORT".to_owned(), publish.port.to_string());
+        given.insert("PORT", port);
     }
-    for (name, value) in variables {
-        if !is_variable(&name) || value.contains('\0') {
-            let why = format!("systemd takes no variable {name:?} with that value");
-            return Err(RuntimeError::Unit { name: spec.name.clone(), reason: why });
+    let refused = |error: io::Error| RuntimeError::Unit { name: spec.name.clone(), reason: error.to_string() };
+    variables(given.into_iter()).map_err(refused)
+}
+
+/// Variables as `EnvironmentFile` reads them: in double quotes everything but `"`, `\`, `$` and a backtick stands for itself,
+/// lines too.
+pub(super) fn variables<'a>(given: impl Iterator<Item = (&'a str, &'a str)>) -> io::Result<Vec<u8>> {
+    let mut file = Vec::new();
+    for (name, value) in given {
+        if !is_variable(name) || value.contains('\0') {
+            return Err(io::Error::other(format!("systemd takes no variable {name:?} with that value")));
         }
         file.extend(name.bytes().chain(*b"=\""));
         for byte in value.bytes() {
@@ -200,16 +265,18 @@ fn restart(restart: Restart) -> [&'static str; 2] {
 }
 
 fn bounds(spec: &ContainerSpec) -> Vec<String> {
-    let resources = spec.resources;
     let stop = spec.stop_timeout.map(|time| format!("TimeoutStopSec={}ms", time.as_millis().max(1)));
+    let accounts = ["CPUAccounting=yes", "MemoryAccounting=yes", "TasksAccounting=yes"].map(str::to_owned);
+    accounts.into_iter().chain(stop).chain(bounded(spec.resources)).collect()
+}
+
+fn bounded(resources: Resources) -> impl Iterator<Item = String> {
     let memory = resources.memory.map(|bytes| format!("MemoryMax={bytes}"));
     let swap = resources.memory.map(|_| "MemorySwapMax=0".to_owned());
     // A quota of less than a hundredth systemd does not know.
     let cpus = resources.cpu_millis.map(|millis| format!("CPUQuota={}%", millis.div_ceil(10)));
     let tasks = resources.pids.map(|pids| format!("TasksMax={pids}"));
-    let accounts =
-        ["CPUAccounting=yes", "MemoryAccounting=yes", "TasksAccounting=yes"].map(|line| Some(line.to_owned()));
-    accounts.into_iter().chain([stop, memory, swap, cpus, tasks]).flatten().collect()
+    [memory, swap, cpus, tasks].into_iter().flatten()
 }
 
 /// Directories of the machine; volumes of an engine there are not.
