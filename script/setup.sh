@@ -43,8 +43,13 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 CONF
+  # Docker takes a registry on loopback without TLS; Podman has to be told, by port.
+  local registries=/tmp/otturnaut-registries.conf port
+  for port in {9900..9919}; do
+    printf '[[registry]]\nlocation = "127.0.0.1:%s"\ninsecure = true\n' "$port"
+  done >"$registries"
   as_root mkdir -p /run/podman
-  serve /tmp/otturnaut-podman.log env CONTAINERS_CONF="$settings" podman system service --time=0 \
+  serve /tmp/otturnaut-podman.log env CONTAINERS_CONF="$settings" CONTAINERS_REGISTRIES_CONF="$registries" podman system service --time=0 \
     unix:///run/podman/podman.sock
   wait_for "Podman's API (see /tmp/otturnaut-podman.log)" 60 podman_answers
 }

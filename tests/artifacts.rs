@@ -5,85 +5,25 @@
 
 #[path = "support/deploying.rs"]
 mod deploying;
+#[path = "support/registry.rs"]
+mod registry;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use deploying::{Machine, docker, free_port, run, undeploy_of, wait_for};
+use deploying::{Machine, docker, run, undeploy_of, wait_for};
 use otturnaut::build::BuildSource;
 use otturnaut::deploy::{Content, DeployError, Deployment, ObtainError, Origin};
 use otturnaut::host::{Download, DownloadError, Host, Recipe, RegistryAuth, RuntimeError, Transfer};
 use otturnaut::secret::Secret;
+use registry::{PASSWORD, Registry};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-
-const PASSWORD: &str = "opensesame";
-/// `me` and the password, as the registry keeps them.
-const HTPASSWD: &str = "me:$2y$05$abcdefghijklmnopqrstuuQbLfdQZSxZ9gjhA5V9o8Tyc6aQRO0Qi\n";
-
-/// A registry on loopback, which Docker takes without TLS.
-struct Registry {
-    port: u16,
-    process: Child,
-    dir: Arc<TempDir>,
-}
-
-impl Registry {
-    fn open() -> Self {
-        Self::over(Arc::new(tempfile::tempdir().unwrap()), false)
-    }
-
-    /// The same images behind a password.
-    fn locked(&self) -> Self {
-        Self::over(Arc::clone(&self.dir), true)
-    }
-
-    fn over(dir: Arc<TempDir>, locked: bool) -> Self {
-        let port = free_port();
-        let place = dir.path().join(port.to_string());
-        let mut config = format!(
-            "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
-            dir.path().join("images").display()
-        );
-        if locked {
-            let passwords = dir.path().join("passwords");
-            std::fs::write(&passwords, HTPASSWD).unwrap();
-            writeln!(config, "auth:\n  htpasswd:\n    realm: test\n    path: {}", passwords.display()).unwrap();
-        }
-        std::fs::write(&place, config).unwrap();
-        let mut registry = Command::new("docker-registry");
-        registry.arg("serve").arg(&place).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = registry.spawn().expect("docker-registry is installed");
-        wait_for("the registry", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
-        Self { port, process, dir }
-    }
-
-    fn name(&self, image: &str) -> String {
-        format!("127.0.0.1:{}/{image}", self.port)
-    }
-
-    /// Puts an image there, and leaves none here under its name.
-    fn push(&self, image: &str, name: &str) -> String {
-        let name = self.name(name);
-        docker(&["tag", image, &name]);
-        docker(&["push", "--quiet", &name]);
-        docker(&["rmi", &name]);
-        name
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
 
 fn is_here(image: &str) -> bool {
     Command::new("docker").args(["image", "inspect", image]).output().unwrap().status.success()

@@ -2,6 +2,7 @@ defmodule ArtifactTest do
   @moduledoc "Deployments that say where their image comes from: a repository, an archive here, an archive of a server."
   use Harness.Case
 
+  alias Harness.Certificates
   alias Otturnaut.Deployment
 
   setup %{app: app} do
@@ -87,6 +88,69 @@ defmodule ArtifactTest do
     assert {:ok, 200, "here\n"} == Caddy.page(c.caddy, "#{app}.localhost")
     assert [%{content: {:sha256, ^sha256}}] = call(node, Deployment, :releases, [app])
     assert :ok == undeploy(node, done)
+  end
+
+  # A server of one file over TLS; with `:elsewhere` it leads to that address instead.
+  defp https!(file, %{certificate: certificate, key: key}, elsewhere \\ nil) do
+    {:ok, _} = Application.ensure_all_started(:ssl)
+    options = [:binary, packet: :http_bin, active: false, log_level: :error, ip: {127, 0, 0, 1}]
+    {:ok, listener} = :ssl.listen(0, options ++ [certfile: certificate, keyfile: key])
+    {:ok, {_, port}} = :ssl.sockname(listener)
+    content = File.read!(file)
+
+    answer =
+      if elsewhere,
+        do: "HTTP/1.1 302 Found\r\nlocation: #{elsewhere}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        else: [
+          "HTTP/1.1 200 OK\r\ncontent-length: #{byte_size(content)}\r\nconnection: close\r\n\r\n",
+          content
+        ]
+
+    start_supervised!({Task, fn -> serve(listener, answer) end}, id: make_ref())
+    "https://127.0.0.1:#{port}/image.tar"
+  end
+
+  defp serve(listener, answer) do
+    {:ok, socket} = :ssl.transport_accept(listener)
+
+    # Who does not trust it hangs up.
+    with {:ok, socket} <- :ssl.handshake(socket, 5_000),
+         {:ok, _} <- :ssl.recv(socket, 0, 5_000) do
+      :ssl.send(socket, answer)
+      :ssl.shutdown(socket, :write)
+    end
+
+    serve(listener, answer)
+  end
+
+  test "an archive comes over TLS from whom the machine trusts, and from nobody else", c do
+    %{app: app, caddy: caddy, docker: docker, image: image} = c
+    path = archive!(c)
+    sha256 = :crypto.hash(:sha256, File.read!(path)) |> Base.encode16(case: :lower)
+    [trusted, stranger] = for _ <- 1..2, do: Certificates.authority!()
+    agent = Agent.start!(caddy: caddy, env: %{"SSL_CERT_FILE" => trusted.authority})
+    of = &of(agent.node, app, %{artifact: {:fetch, &1, sha256: sha256}})
+    good = Certificates.issue!(trusted, "good")
+    strange = https!(path, Certificates.issue!(stranger, "strange"))
+    misnamed = https!(path, Certificates.issue!(trusted, "misnamed", "10.9.9.9"))
+    leads_away = https!(path, good, "http://127.0.0.1:1/image.tar")
+
+    for {url, why} <- [
+          {strange, "invalid peer certificate"},
+          {misnamed, "not valid for"},
+          {leads_away, "away from https"}
+        ] do
+      assert {:error, {:artifact_failed, {:fetch_failed, {:refused, told}}}, _} =
+               execute(agent.node, of.(url))
+
+      assert told =~ why
+    end
+
+    refute Engine.image?(docker, image)
+    assert {:ok, done} = execute(agent.node, of.(https!(path, good)))
+    assert {:ok, 200, "here\n"} == Caddy.page(caddy, "#{app}.localhost")
+    assert :ok == undeploy(agent.node, done)
+    refute Engine.image?(docker, image)
   end
 
   test "what is no archive is told, and nothing is left", %{node: node, app: app, dir: dir} = c do

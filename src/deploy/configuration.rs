@@ -1,13 +1,12 @@
 //! The sum of a configuration: two versions with the same content and the same sum run alike.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Deployment;
-use crate::host::{Resources, Restart};
+use crate::host::{Resources, Restart, hexadecimal};
 
 /// What a version is given beside its image, in an order of its own.
 #[derive(Serialize)]
@@ -40,11 +39,7 @@ pub(super) fn sum(deployment: &Deployment) -> String {
     };
     // Strings, numbers and maps with string keys: all of it is JSON.
     let written = serde_json::to_vec(&configuration).unwrap_or_default();
-    Sha256::digest(written).iter().fold(String::new(), |mut hex, byte| {
-        // A String takes all that is written.
-        write!(hex, "{byte:02x}").unwrap_or_default();
-        hex
-    })
+    hexadecimal(&Sha256::digest(written))
 }
 
 #[cfg(test)]

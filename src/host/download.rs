@@ -45,6 +45,12 @@ pub enum DownloadError {
     /// The address is none that is fetched from.
     #[error("its url is none of http or https")]
     Url,
+    /// The server is not to be trusted with it: another attempt changes nothing.
+    #[error("it is not fetched from there: {reason}")]
+    Refused {
+        /// Why: its certificate, or a redirect.
+        reason: String,
+    },
     /// The server answered with an error.
     #[error("the server answered {0}")]
     Status(u16),
@@ -170,7 +176,7 @@ impl Taken {
 }
 
 /// Bytes in hexadecimal.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+pub fn hexadecimal(bytes: &[u8]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
@@ -235,8 +241,16 @@ fn cut(error: &reqwest::Error) -> Stop {
         return Stop::Cut(format!("nothing came for {} s", Duration::as_secs(&limits::DOWNLOAD_STALL)));
     }
     let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+    let mut refused = error.is_redirect();
+    loop {
+        refused |= matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_)));
+        // An error of the system's kind does not count what it carries among its sources.
+        let carried = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        match carried.map(|error| error as &dyn std::error::Error).or_else(|| cause.source()) {
+            Some(source) => cause = source,
+            None => break,
+        }
     }
-    Stop::Cut(cause.to_string())
+    let reason = cause.to_string();
+    if refused { DownloadError::Refused { reason }.into() } else { Stop::Cut(reason) }
 }

@@ -34,7 +34,7 @@ pub mod storage;
 mod systemd;
 
 pub use command::{Batch, Command, CommandEnd, CommandError, CommandResult, Line, Processes, Stream};
-pub use download::{Download, DownloadError, Transfer};
+pub use download::{Download, DownloadError, Transfer, hexadecimal};
 pub use log::{LogEntry, LogQuery, LogReader, LogSource};
 pub use machine::{CpuTime, Disk, DiskOf, Machine, MachineLook, OwnProcess, Room};
 pub use process::OpenFiles;

@@ -104,6 +104,9 @@ pub(super) fn reason(error: &ObtainError) -> Result<Term, Raise> {
                 failed("checksum_mismatch", map(sums))
             }
             DownloadError::TooLarge { most } => failed("too_large", Term::from(*most)),
+            DownloadError::Refused { reason } => {
+                failed("fetch_failed", tuple([atom("refused"), binary(reason.as_str())]))
+            }
             DownloadError::Status(status) => failed("fetch_failed", tuple([atom("http_status"), Term::from(*status)])),
             DownloadError::Cut { reason, .. } => failed("fetch_failed", tuple([atom("cut"), binary(reason.as_str())])),
             DownloadError::File(error) => failed("fetch_failed", errors::io(error)),
