@@ -54,6 +54,32 @@ CONF
   wait_for "Podman's API (see /tmp/otturnaut-podman.log)" 60 podman_answers
 }
 
+# Podman without root, for tests: of a user made for it, whose socket root can use.
+rootless_socket=/run/otturnaut-rootless/podman.sock
+rootless_answers() { curl -fs --unix-socket "$rootless_socket" http://engine/_ping >/dev/null 2>&1; }
+start_rootless_podman() {
+  rootless_answers && return 0
+  say "starting Podman's API without root"
+  local user=otturnaut-rootless dir=${rootless_socket%/*} settings=/tmp/otturnaut-rootless.conf
+  install_packages uidmap slirp4netns fuse-overlayfs
+  id "$user" >/dev/null 2>&1 || as_root useradd --create-home --shell /bin/sh "$user"
+  grep -q "^$user:" /etc/subuid || as_root usermod --add-subuids 300000-365535 --add-subgids 300000-365535 "$user"
+  # Its network is a device that everybody may open.
+  as_root chmod 666 /dev/net/tun /dev/fuse
+  as_root install -d -o "$user" -m 755 "$dir"
+  cat >"$settings" <<'CONF'
+[containers]
+default_ulimits = []
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+CONF
+  serve /tmp/otturnaut-rootless.log runuser -u "$user" -- env HOME="/home/$user" XDG_RUNTIME_DIR="$dir" \
+    CONTAINERS_CONF="$settings" podman system service --time=0 "unix://$rootless_socket"
+  wait_for "Podman's API without root (see /tmp/otturnaut-rootless.log)" 60 rootless_answers
+}
+
 need_rust() {
   have cargo || die "no Rust toolchain: install one with rustup, then run this again"
 }

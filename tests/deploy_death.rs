@@ -1,4 +1,4 @@
-//! Agents that SIGKILL ends at any moment of a deploy, on the real Docker, Caddy and disk, and what the next one makes of
+//! Agents that SIGKILL ends at any moment of a deploy, on a real runtime, Caddy and disk, and what the next one makes of
 //! it. The agent that dies is this executable in a process of its own.
 
 #![expect(
@@ -20,7 +20,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use deadly::Death;
-use deploying::{Machine, Place, answer, docker, lines, run, undeploy_of, wait_for};
+use deploying::{Ground, Machine, Place, Seen, answer, run, undeploy_of, wait_for};
 use otturnaut::apps::AppStatus;
 use otturnaut::deploy::{Deployment, Engine, ExecuteOptions, Strategy, generate_id};
 use otturnaut::secret::Secret;
@@ -29,8 +29,13 @@ use rand::{RngExt, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 /// What is promised: from the start of an agent until what its predecessor left is whole, on a machine that has a processor
-/// for it.
-const RECOVERED_WITHIN: Duration = Duration::from_secs(2);
+/// for it. Podman alone takes longer for some of its answers.
+fn recovered_within() -> Duration {
+    match Ground::here() {
+        Ground::Docker | Ground::Systemd => Duration::from_secs(2),
+        Ground::Podman | Ground::Rootless => Duration::from_secs(5),
+    }
+}
 
 /// Deaths at random moments.
 const KILLS: usize = 100;
@@ -179,7 +184,9 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        Self { machine: Machine::start(), releases: Vec::new(), started_again: false, slowest: Duration::ZERO }
+        let machine = Machine::start();
+        std::fs::create_dir(machine.data.path().join("volume")).unwrap();
+        Self { machine, releases: Vec::new(), started_again: false, slowest: Duration::ZERO }
     }
 
     fn errand(&self, act: Act, moment: Option<usize>) -> Errand {
@@ -210,10 +217,11 @@ impl Scene {
         let ids =
             |engine: &Engine| engine.releases(&app_id).into_iter().map(|one| one.deployment.id).collect::<Vec<_>>();
         self.releases = ids(&engine);
+        let at = &format!("{at}, left is {:?}", engine.list());
         let runs = self.running(at);
         let waited = waited_for_a_processor().saturating_sub(waited);
         assert!(
-            took.saturating_sub(waited) <= RECOVERED_WITHIN,
+            took.saturating_sub(waited) <= recovered_within(),
             "{at}: it took {took:?}, {waited:?} without a processor"
         );
         assert!(possible.contains(&runs), "{at}: {runs:?} runs, and not one of {possible:?}");
@@ -235,22 +243,21 @@ impl Scene {
     /// the releases.
     fn running(&self, at: &str) -> Option<String> {
         let (place, app_id) = (&self.machine.place, self.machine.app(APP));
-        let filter = format!("name={}", place.mark);
-        let listed = || lines(&["ps", "--all", "--filter", &filter, "--format", "{{.Names}} {{.State}} {{.Ports}}"]);
         // The engine goes on with what the one that died asked it for: it ends a removal by itself, and what it makes late
         // the agent takes away.
-        let is_late = |container: &String| [" removing ", " created "].iter().any(|state| container.contains(state));
+        let is_late = |container: &Seen| ["removing", "created"].contains(&container.state.as_str());
         let mut containers = Vec::new();
         wait_for("the end of what comes late", || {
-            containers = listed();
+            containers = self.machine.seen();
             !containers.iter().any(is_late)
         });
         let runs = self.served();
         let ports = self.listened();
-        let wanted = runs
-            .iter()
-            .zip(&ports)
-            .map(|(id, port)| format!("otturnaut-{app_id}-{id} running 127.0.0.1:{port}->8080/tcp"));
+        let wanted = runs.iter().zip(&ports).map(|(id, port)| Seen {
+            name: format!("otturnaut-{app_id}-{id}"),
+            state: "running".to_owned(),
+            port: Some(*port),
+        });
         assert_eq!(
             containers,
             wanted.collect::<Vec<_>>(),
@@ -266,6 +273,11 @@ impl Scene {
         let (routes, others): (Vec<_>, Vec<_>) =
             files_of(&place.data_dir).into_iter().partition(|file| file.starts_with("routes/"));
         let (logs, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|file| file.starts_with("logs/"));
+        let (units, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|file| file.starts_with("units/"));
+        let environments = containers.iter().map(|unit| format!("units/{}.env", unit.name));
+        let environments = environments.filter(|_| Ground::here() == Ground::Systemd);
+        assert_eq!(units, environments.collect::<Vec<_>>(), "{at}");
+        let others: Vec<String> = others.into_iter().filter(|file| !file.starts_with("artifacts/")).collect();
         assert_eq!(others, files.collect::<Vec<_>>(), "{at}");
         // Of the releases, of the deployment that failed last, and of one whose removal was torn.
         let of_app = format!("logs/{app_id}/");
@@ -430,10 +442,10 @@ async fn an_old_version_that_the_engine_is_still_stopping_runs_again() {
     scene.releases = vec![lingering.id.clone()];
     let starts = || {
         let container = format!("otturnaut-{}-{}", scene.machine.app(APP), lingering.id);
-        docker(&["inspect", "--format", "{{.State.StartedAt}} {{.State.Running}}", &container])
+        Ground::here().started(&container)
     };
     let before = starts();
-    wait_for("the restart", || starts() != before && starts().contains("true"));
+    wait_for("the restart", || starts() != before && scene.machine.seen().iter().all(|seen| seen.state == "running"));
     scene.started_again = true;
     assert_eq!(scene.running("it runs again"), Some(lingering.id.clone()));
     assert_eq!(engine.list(), []);

@@ -1,8 +1,10 @@
-//! The real Docker and a Caddy of its own, for tests that deploy: what they show is looked at from outside.
+//! A real runtime and a Caddy of its own, for tests that deploy: what they show is looked at from outside.
 
 #![allow(unreachable_pub, dead_code, missing_docs, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test ends there")]
 
+#[path = "ground.rs"]
+pub mod ground;
 #[path = "ports.rs"]
 mod ports;
 
@@ -14,12 +16,13 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use ground::{Ground, Seen};
 use otturnaut::apps::{AppState, PortManager};
 use otturnaut::build::Build;
 use otturnaut::deploy::{
     DeployError, Deployed, Deployment, Engine, EngineSettings, ExecuteOptions, UndeployRequest, generate_id,
 };
-use otturnaut::host::{Host, HostSettings, ProxySettings, RuntimeKind, RuntimeTarget, install_crypto};
+use otturnaut::host::{Host, HostSettings, ProxySettings, install_crypto};
 use otturnaut::secret::Secret;
 use otturnaut::watch::{Events, Monitor};
 pub(crate) use ports::free_port;
@@ -27,9 +30,10 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-pub const DOCKER: RuntimeTarget = RuntimeTarget { kind: RuntimeKind::Docker, socket: None };
+/// The repository of the tests' images.
+const REPOSITORY: &str = "otturnaut-it-web";
 
-/// A machine of its own in all but Docker, whose containers and images the test names apart.
+/// A machine of its own in all but its runtime, whose containers and images the test names apart.
 pub struct Machine {
     pub data: TempDir,
     caddy: Child,
@@ -52,7 +56,7 @@ pub struct Place {
 
 impl Machine {
     pub fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
+        let data = Ground::here().dir();
         let [admin, http, https] = [free_port(), free_port(), free_port()];
         let config = data.path().join("caddy.json");
         std::fs::write(&config, format!(r#"{{"admin":{{"listen":"127.0.0.1:{admin}"}}}}"#)).unwrap();
@@ -70,7 +74,7 @@ impl Machine {
         let mark = generate_id().to_lowercase().replace(['-', '_'], "x");
         let place = Place { data_dir: data.path().join("agent"), admin, http, https, ports, mark };
         let machine = Self { data, caddy, place, _reserved: reserved };
-        make_image(&machine.place.image());
+        Ground::here().make_image((REPOSITORY, &machine.place.mark), &machine.host());
         wait_for("Caddy", || TcpStream::connect(("127.0.0.1", admin)).is_ok());
         machine
     }
@@ -94,15 +98,17 @@ impl Machine {
 
     /// The names of this test's containers.
     pub fn containers(&self) -> Vec<String> {
-        lines(&["ps", "--all", "--filter", &format!("name={}", self.place.mark), "--format", "{{.Names}}"])
+        self.seen().into_iter().map(|seen| seen.name).collect()
+    }
+
+    /// This test's containers.
+    pub fn seen(&self) -> Vec<Seen> {
+        Ground::here().containers(&self.place.mark, &self.place.data_dir)
     }
 
     /// The names that keep images of this test's releases.
     pub fn kept_images(&self) -> Vec<String> {
-        let mut names = lines(&["images", "otturnaut-release", "--format", "{{.Repository}}:{{.Tag}}"]);
-        names.retain(|name| name.contains(&self.place.mark));
-        names.sort();
-        names
+        Ground::here().kept_images(&self.place.mark, &self.place.data_dir)
     }
 
     /// The answer to a request for an application through Caddy: its status, or why there is none.
@@ -130,7 +136,7 @@ impl Place {
             disable_auto_https: true,
         };
         let settings = HostSettings {
-            container_socket: "/var/run/docker.sock".into(),
+            container_socket: Ground::here().socket(),
             data_dir: self.data_dir.clone(),
             proxy,
             local_sources: vec![std::env::temp_dir()],
@@ -158,7 +164,7 @@ impl Place {
     }
 
     pub fn image(&self) -> String {
-        format!("otturnaut-it/web:{}", self.mark)
+        format!("{REPOSITORY}:{}", self.mark)
     }
 
     /// A new version, which answers with its id.
@@ -170,7 +176,7 @@ impl Place {
         let app_id = self.app(name);
         let domains = vec![format!("{app_id}.localhost")];
         let env = [("VERSION".to_owned(), Secret::new(id.clone()))].into();
-        Deployment { domains, env, ..Deployment::pending((app_id, id), self.image(), 8080, DOCKER) }
+        Deployment { domains, env, ..Deployment::pending((app_id, id), self.image(), 8080, Ground::here().target()) }
     }
 }
 
@@ -179,12 +185,12 @@ impl Drop for Machine {
         self.caddy.kill().ok();
         self.caddy.wait().ok();
         for name in self.containers() {
-            docker(&["rm", "--force", &name]);
+            Ground::here().remove(&name);
         }
         for name in self.kept_images() {
-            docker(&["rmi", &name]);
+            Ground::here().remove_image(&name);
         }
-        docker(&["rmi", &self.place.image()]);
+        Ground::here().remove_image(&self.place.image());
     }
 }
 
@@ -196,38 +202,10 @@ fn reserve() -> (TcpListener, RangeInclusive<u16>) {
     firsts.take(1000).find_map(block).expect("ports are free")
 }
 
-/// What `docker` prints, line by line.
-pub fn lines(args: &[&str]) -> Vec<String> {
-    docker(args).lines().map(str::to_owned).collect()
-}
-
 pub fn docker(args: &[&str]) -> String {
     let output = Command::new("docker").args(args).output().expect("docker is installed");
     assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
-}
-
-/// Makes an image that answers on port 8080 with `VERSION`, of busybox alone since no registry can be reached, and that ends
-/// at once when it is told to. `DELAY` is what it waits before it listens, `FAIL` what it ends with after a moment instead,
-/// `LINGER` how long it goes on when it is told to end.
-fn make_image(tag: &str) {
-    let root = tempfile::tempdir().unwrap();
-    for dir in ["bin", "www"] {
-        std::fs::create_dir(root.path().join(dir)).unwrap();
-    }
-    std::fs::copy("/usr/bin/busybox", root.path().join("bin/busybox")).expect("busybox is installed");
-    std::os::unix::fs::symlink("busybox", root.path().join("bin/sh")).unwrap();
-    let script = "trap '/bin/busybox sleep ${LINGER:-0}; exit 0' TERM; echo $VERSION > /www/index.html; \
-                  if [ -n \\\"$FAIL\\\" ]; then /bin/busybox sleep 0.3; exit $FAIL; fi; \
-                  /bin/busybox sleep ${DELAY:-0} & wait $!; /bin/busybox httpd -f -p 8080 -h /www & wait";
-    let command = format!("CMD [\"/bin/sh\", \"-c\", \"{script}\"]");
-    let shell = format!(
-        "tar -C '{}' -c . | docker import --change '{}' - {tag}",
-        root.path().display(),
-        command.replace('\'', "'\\''")
-    );
-    let imported = Command::new("sh").args(["-c", &shell]).output().unwrap();
-    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
 }
 
 /// One request on a connection of its own: the status, and 0 where it is Caddy's own for a name that it does not know.
@@ -263,5 +241,5 @@ pub async fn run(engine: &Engine, deployment: Deployment) -> Result<Deployed, De
 }
 
 pub fn undeploy_of(app_id: String) -> UndeployRequest {
-    UndeployRequest { app_id, runtime: DOCKER, deployment_id: None, cancel: false }
+    UndeployRequest { app_id, runtime: Ground::here().target(), deployment_id: None, cancel: false }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use futures::Stream;
 use reqwest::{Body, Method, RequestBuilder};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::api::{self, Api};
@@ -53,7 +54,11 @@ async fn classic(
     lines: Option<mpsc::Sender<Batch>>,
 ) -> Result<End, RuntimeError> {
     let (secrets, files) = secret_files(build);
-    let query = [query(build, dockerfile), secrets].concat();
+    let mut query = [query(build, dockerfile), secrets].concat();
+    if weighs(api).await? {
+        // What runs comes first: a build gets what applications leave.
+        query.push(("cpushares", limits::BUILD_CPU_SHARES.to_string()));
+    }
     let request = request(api, &query, context::stream(&build.context, dockerfile, files));
     stream::follow(api.send(request).await?, api, lines).await
 }
@@ -68,6 +73,17 @@ async fn with_buildkit(
     query.extend([("version", buildkit::VERSION.to_owned()), ("session", session.clone())]);
     let request = request(api, &query, context::stream(&build.context, dockerfile, Vec::new()));
     buildkit::build(api, (&session, &build.secrets), request, lines).await
+}
+
+/// Whether the engine can give a build less weight than others: without root there is none in the first version of control
+/// groups, and asking for it would fail the build.
+async fn weighs(api: &Api) -> Result<bool, RuntimeError> {
+    let info = api.get("info", &[]).await?;
+    let options = info.get("SecurityOptions").and_then(Value::as_array).into_iter().flatten();
+    // Docker says it so, Podman by a word of its own.
+    let rootless = options.filter_map(Value::as_str).any(|option| option == "name=rootless")
+        || info.get("Rootless").and_then(Value::as_bool).unwrap_or(false);
+    Ok(!rootless || info.get("CgroupVersion").and_then(Value::as_str) != Some("1"))
 }
 
 fn request(
@@ -87,8 +103,6 @@ fn query(build: &BuildImage, dockerfile: &str) -> Vec<(&'static str, String)> {
         ("buildargs", args),
         ("rm", "1".to_owned()),
         ("forcerm", "1".to_owned()),
-        // What runs comes first: a build gets what applications leave.
-        ("cpushares", limits::BUILD_CPU_SHARES.to_string()),
     ];
     if let Some(memory) = build.resources.memory {
         query.extend([("memory", memory.to_string()), ("memswap", memory.to_string())]);

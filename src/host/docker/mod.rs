@@ -307,10 +307,29 @@ impl Runtime for Engine {
     }
 }
 
-/// A 404 is the container's absence.
+/// A 404 is the container's absence; Podman says otherwise where it goes while it is looked at.
 fn not_found(error: RuntimeError, name: &str) -> RuntimeError {
     match error {
         RuntimeError::Http { status: 404, .. } => RuntimeError::NotFound { name: name.to_owned() },
+        RuntimeError::Http { status: 500, body, .. } if body.get("cause") == Some(&json!("no such container")) => {
+            RuntimeError::NotFound { name: name.to_owned() }
+        }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_that_goes_while_podman_looks_at_it_is_not_there() {
+        let told = |cause: &str| RuntimeError::Http {
+            engine: RuntimeKind::Podman,
+            status: 500,
+            body: json!({ "cause": cause, "message": "it does not exist in database", "response": 500 }),
+        };
+        assert!(matches!(not_found(told("no such container"), "a"), RuntimeError::NotFound { .. }));
+        assert!(matches!(not_found(told("no space left on device"), "a"), RuntimeError::Http { .. }));
     }
 }
