@@ -2,11 +2,14 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
 
 use super::world::Files;
 use crate::limits;
@@ -16,6 +19,9 @@ const ATTEMPTS: usize = 4;
 
 /// The directory of programs, beside that of sources.
 pub(super) const ARTIFACTS: &str = "artifacts";
+
+/// The directory of their names, within it.
+pub(super) const ARTIFACT_NAMES: &str = "names";
 
 /// Directories under the data directory.
 #[derive(Debug, Clone)]
@@ -68,7 +74,10 @@ impl DataFiles {
         let given_up = |age: Duration| age > limits::SOURCE_AGE;
         sweep(&self.sources, |name, age| is_fresh(name) && !name.starts_with(&self.mark) || given_up(age))?;
         // Programs on their way in have no mark; what is on its way now is young.
-        sweep(&self.sources.with_file_name(ARTIFACTS), |name, age| is_fresh(name) && age > limits::ARTIFACT_AGE)
+        let left = |name: &str, age| is_fresh(name) && age > limits::ARTIFACT_AGE;
+        let artifacts = self.sources.with_file_name(ARTIFACTS);
+        sweep(&artifacts, left)?;
+        sweep(&artifacts.join(ARTIFACT_NAMES), left)
     }
 
     /// The directory to remove; nothing if it is not there.
@@ -148,8 +157,8 @@ fn sweep(directory: &Path, is_left: impl Fn(&str, Duration) -> bool) -> io::Resu
         let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
         if is_left(&entry.file_name().to_string_lossy(), age) {
             let path = entry.path();
-            tracing::info!(path = %path.display(), "removing a directory that was left");
-            std::fs::remove_dir_all(path)?;
+            tracing::info!(path = %path.display(), "removing what was left");
+            if entry.file_type()?.is_dir() { std::fs::remove_dir_all(path)? } else { std::fs::remove_file(path)? }
         }
     }
     Ok(())
@@ -200,6 +209,28 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     renamed.and_then(|()| File::open(directory)?.sync_all())
 }
 
+/// Writes a file of that mode that is not there yet: whole, or not at all, and a death leaves nothing of it.
+///
+/// # Errors
+/// Something of that name is there, or the directory takes no files.
+pub(super) fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let directory = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let nameless = match rustix::fs::open(directory, flags, Mode::from_raw_mode(mode)) {
+        Ok(file) => file,
+        // A file system that knows no files without a name.
+        Err(Errno::OPNOTSUPP) if !path.exists() => return write_atomic(path, content, mode),
+        Err(error) => return Err(error.into()),
+    };
+    let mut file = File::from(nameless);
+    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+    rustix::fs::linkat(CWD, open, CWD, path, AtFlags::SYMLINK_FOLLOW)?;
+    File::open(directory)?.sync_all()
+}
+
 /// The name of a file that is being written.
 pub(super) fn fresh_name() -> String {
     format!(".{:016x}", rand::random::<u64>())
@@ -221,7 +252,7 @@ pub(super) fn gone_is_fine(removed: io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
     use std::time::SystemTime;
 
     use super::*;
@@ -236,6 +267,18 @@ mod tests {
         files.remove_source_dir(&dir).await.unwrap();
         files.remove_source_dir(&dir).await.unwrap();
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_new_file_takes_no_ones_place_and_has_its_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("unit");
+        write_new(&path, b"one", 0o640).unwrap();
+        let taken = write_new(&path, b"two", 0o640).unwrap_err();
+        assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[tokio::test]

@@ -18,8 +18,13 @@ use rustix::process::{Signal, getpid, kill_process};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-/// How long a call is under way when it is torn: long enough for the other side to have begun with it.
-const UNDER_WAY: Duration = Duration::from_millis(5);
+use crate::deploying::Ground;
+
+/// How long a call is under way when it is torn: long enough for the other side to have begun with it. A call of systemd is
+/// several of its manager's.
+fn time_under_way() -> Duration {
+    Duration::from_millis(if Ground::here() == Ground::Systemd { 50 } else { 5 })
+}
 
 /// When the process dies. Moment `3n` is before call `n`, moment `3n + 1` while it is under way, moment `3n + 2` after it.
 pub(crate) struct Death {
@@ -46,7 +51,7 @@ impl Death {
         let mut under_way = UnderWay { death: self, call, during: before + 1, answered: false };
         let mut answer = pin!(answer);
         let answer = if self.moment == Some(before + 1) {
-            let early = tokio::time::timeout(UNDER_WAY, &mut answer).await;
+            let early = tokio::time::timeout(time_under_way(), &mut answer).await;
             self.strike(before + 1, ("during", call));
             early.expect("nobody survives")
         } else {

@@ -15,7 +15,7 @@ use super::store::{Store, StoreError};
 use super::unit::{self, About, Places};
 use crate::host::command::{Command, Processes};
 use crate::host::docker::posix;
-use crate::host::files::{blocking, write_atomic};
+use crate::host::files::{blocking, write_new};
 use crate::host::runtime::{Container, ContainerStatus, Runtime, RuntimeError, RuntimeKind};
 use crate::host::spec::{ContainerSpec, Restart};
 use crate::limits;
@@ -168,13 +168,10 @@ impl Systemd {
         let (unit, variables) = (unit::file(spec, &about, &places)?, unit::environment(spec)?);
         let name = spec.name.clone();
         let written = blocking(move || {
-            if path.exists() {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
             private_dir(environment.parent())?;
             // The unit first: by it an undo finds the other, after a death in between.
-            write_atomic(&path, unit.as_bytes(), 0o644)?;
-            write_atomic(&environment, &variables, 0o600)
+            write_new(&path, unit.as_bytes(), 0o644)?;
+            write_new(&environment, &variables, 0o600)
         });
         written.await.map_err(|error| RuntimeError::Unit { name, reason: error.to_string() })
     }

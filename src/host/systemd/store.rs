@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use crate::host::files::{ARTIFACTS, fresh_name, gone_is_fine, is_fresh, write_atomic};
+use crate::host::files::{ARTIFACT_NAMES, ARTIFACTS, fresh_name, gone_is_fine, is_fresh, write_atomic};
 use crate::limits;
 
 /// What an id begins with, as engines have it.
@@ -114,7 +114,7 @@ impl Store {
 
     /// All names that lead to a program.
     pub(super) fn names(&self, id: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.dir.join("names")).into_iter().flatten().flatten();
+        let entries = fs::read_dir(self.dir.join(ARTIFACT_NAMES)).into_iter().flatten().flatten();
         let leads = |entry: &fs::DirEntry| fs::read_to_string(entry.path()).is_ok_and(|to| to == id);
         let named = entries.filter(|entry| !is_fresh(&entry.file_name().to_string_lossy()));
         named.filter(leads).filter_map(|entry| decoded(&entry.file_name().to_string_lossy())).collect()
@@ -128,7 +128,7 @@ impl Store {
     }
 
     fn write_name(&self, name: &str, id: &str) -> io::Result<()> {
-        fs::DirBuilder::new().mode(0o755).recursive(true).create(self.dir.join("names"))?;
+        fs::DirBuilder::new().mode(0o755).recursive(true).create(self.dir.join(ARTIFACT_NAMES))?;
         write_atomic(&self.name_file(name), id.as_bytes(), 0o600)
     }
 
@@ -149,7 +149,7 @@ impl Store {
     fn name_file(&self, name: &str) -> PathBuf {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         let encode = |byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02x}") };
-        self.dir.join("names").join(name.bytes().map(encode).collect::<String>())
+        self.dir.join(ARTIFACT_NAMES).join(name.bytes().map(encode).collect::<String>())
     }
 }
 
