@@ -171,6 +171,36 @@ async fn a_program_gets_its_words_its_environment_and_its_port_and_nobody_else_s
     machine.systemd.remove(&name).await.unwrap();
 }
 
+/// Sockets that this process has open.
+fn sockets() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    open.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "systemd must be the first process: script/systemd"]
+async fn connections_to_the_manager_go_with_who_needed_them() {
+    let before = sockets();
+    for what in ["list", "life", "wait", "events", "log"] {
+        let (machine, name) = (Machine::new(), unique("connections"));
+        machine.systemd.list(&[]).await.unwrap();
+        if what != "list" {
+            let image = machine.program("exec sleep 300").await;
+            machine.systemd.start(&spec(&name, &image)).await.unwrap();
+            match what {
+                "wait" => drop(timeout(Duration::from_millis(50), machine.systemd.wait(&name)).await),
+                "events" => drop(machine.systemd.events(&[]).await.unwrap()),
+                "log" => drop(machine.systemd.logs(&name, &LogQuery::default()).await.unwrap()),
+                _ => {}
+            }
+            machine.systemd.stop(&name, Duration::from_secs(5)).await.unwrap();
+            machine.systemd.remove(&name).await.unwrap();
+        }
+        drop(machine);
+        until(&format!("the end of the connections of {what}"), async || sockets() <= before).await;
+    }
+}
+
 /// Text that a shell, systemd and its files would like to take for something.
 fn odd_text() -> String {
     const ODD: [char; 24] = [
