@@ -255,6 +255,15 @@ pub const MOST_KEPT_RELEASES: usize = 100;
 /// Bytes of a `.dockerignore`, and of a Dockerfile as far as the agent itself looks at it.
 pub const IGNORE_BYTES: u64 = 1 << 20;
 
+/// How long Podman may take to start a container again that has ended.
+pub const BETWEEN_LIVES: Duration = Duration::from_secs(2);
+
+/// Pause between two looks whether it has.
+pub const LIFE_LOOK: Duration = Duration::from_millis(50);
+
+/// Attempts to stop a container that is started again each time.
+pub const STOP_ATTEMPTS: usize = 20;
+
 /// Steps of one build whose output is told apart; those of more are not told.
 pub const BUILD_STEPS: usize = 10_000;
 

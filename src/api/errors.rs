@@ -23,6 +23,7 @@ pub(super) fn runtime(error: &RuntimeError) -> Term {
         RuntimeError::Build { reason, .. } => tuple([atom("build_error"), binary(reason.as_str())]),
         RuntimeError::File { reason, .. } => tuple([atom("file_read_error"), posix(reason)]),
         RuntimeError::Unit { reason, .. } => tuple([atom("unit_failed"), binary(reason.as_str())]),
+        RuntimeError::Unsupported { reason, .. } => tuple([atom("unsupported"), binary(reason.as_str())]),
         RuntimeError::Archive { reason, .. } => tuple([atom("invalid_archive"), binary(reason.as_str())]),
         RuntimeError::Answer { reason, .. } => tuple([atom("invalid_response"), binary(reason.as_str())]),
     }

@@ -43,6 +43,9 @@ pub(super) async fn plan(engine: &Arc<Inner>, deployment: &Deployment, options: 
         Origin::Source(_) => "which is built first",
         Origin::Fetch { .. } | Origin::Load { .. } => "which is loaded first",
     };
+    if let Err(error) = engine.settings.host.runtimes.runtime(&deployment.runtime).check(deployment.resources).await {
+        warnings.push(error.to_string());
+    }
     let route = route(engine, deployment, &mut warnings).await;
     let before = engine.queue.waiting(&deployment.app_id);
     let mut steps = Vec::new();

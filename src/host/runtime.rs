@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
-use super::{Batch, BuildImage, ContainerSpec, Line, LogQuery, LogReader, PullImage, Transfer};
+use super::{Batch, BuildImage, ContainerSpec, Line, LogQuery, LogReader, PullImage, Resources, Transfer};
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -278,6 +278,14 @@ pub enum RuntimeError {
         /// Why.
         reason: String,
     },
+    /// The engine cannot do what is asked of it, and would leave it out.
+    #[error("{engine} cannot do it: {reason}")]
+    Unsupported {
+        /// Which engine.
+        engine: RuntimeKind,
+        /// What it cannot do.
+        reason: String,
+    },
     /// A file is no archive of one image.
     #[error("{path} is refused: {reason}")]
     Archive {
@@ -323,6 +331,13 @@ pub trait Runtime: Send + Sync {
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError>;
     /// Runs a command inside the running container, at most for `limit`.
     async fn exec(&self, name: &str, command: &[String], limit: Duration) -> Result<ExecEnd, RuntimeError>;
+    /// What of this it would leave out, if anything.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Unsupported`], or the engine does not say.
+    async fn check(&self, _resources: Resources) -> Result<(), RuntimeError> {
+        Ok(())
+    }
     /// Ends the builds that a death of the agent left; an engine ends them itself when the connection breaks.
     async fn end_builds(&self) {}
     /// What a container uses; nothing if it does not run.

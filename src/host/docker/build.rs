@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use futures::Stream;
 use reqwest::{Body, Method, RequestBuilder};
-use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::api::{self, Api};
 use super::buildkit;
 use super::context::{self, Extra, Piece};
 use super::dockerfile::needs_buildkit;
+use super::info::Info;
 use super::stream::{self, End};
 use crate::host::command::Batch;
 use crate::host::runtime::{RuntimeError, RuntimeKind};
@@ -55,7 +55,12 @@ async fn classic(
 ) -> Result<End, RuntimeError> {
     let (secrets, files) = secret_files(build);
     let mut query = [query(build, dockerfile), secrets].concat();
-    if weighs(api).await? {
+    let info = Info::ask(api).await?;
+    if let Some(bound) = info.unbounded(build.resources) {
+        return Err(api.unsupported(bound));
+    }
+    // Without control groups asking for a weight would fail the build.
+    if !info.is_without_groups() {
         // What runs comes first: a build gets what applications leave.
         query.push(("cpushares", limits::BUILD_CPU_SHARES.to_string()));
     }
@@ -73,17 +78,6 @@ async fn with_buildkit(
     query.extend([("version", buildkit::VERSION.to_owned()), ("session", session.clone())]);
     let request = request(api, &query, context::stream(&build.context, dockerfile, Vec::new()));
     buildkit::build(api, (&session, &build.secrets), request, lines).await
-}
-
-/// Whether the engine can give a build less weight than others: without root there is none in the first version of control
-/// groups, and asking for it would fail the build.
-async fn weighs(api: &Api) -> Result<bool, RuntimeError> {
-    let info = api.get("info", &[]).await?;
-    let options = info.get("SecurityOptions").and_then(Value::as_array).into_iter().flatten();
-    // Docker says it so, Podman by a word of its own.
-    let rootless = options.filter_map(Value::as_str).any(|option| option == "name=rootless")
-        || info.get("Rootless").and_then(Value::as_bool).unwrap_or(false);
-    Ok(!rootless || info.get("CgroupVersion").and_then(Value::as_str) != Some("1"))
 }
 
 fn request(

@@ -7,7 +7,7 @@
 //! reader.rs  their logs as they are asked for: answer.rs  a slow answer;  frames.rs, entries.rs  what is in it
 //! stream.rs  answers that come line by line;  pull.rs  pulls;  archive.rs  what an archive says of itself
 //! build.rs   builds: context.rs  a directory as a tar stream;  ignore.rs  what of it stays here;  dockerfile.rs  what its Dockerfile needs
-//! buildkit/  builds by BuildKit
+//! buildkit/  builds by BuildKit;  info.rs  what it can bound
 //! ```
 
 mod answer;
@@ -23,6 +23,7 @@ mod events;
 mod exec;
 mod frames;
 mod ignore;
+mod info;
 mod logs;
 mod pull;
 mod reader;
@@ -41,10 +42,11 @@ use async_trait::async_trait;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::io::ReaderStream;
 
 use self::api::Api;
+use self::info::Info;
 use super::command::{Batch, Line};
 use super::download::Transfer;
 use super::log::{LogQuery, LogReader};
@@ -52,7 +54,7 @@ use super::runtime::{
     Container, EngineEvents, EngineSpace, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
     Usage,
 };
-use super::spec::{BuildImage, ContainerSpec, PullImage};
+use super::spec::{BuildImage, ContainerSpec, PullImage, Resources};
 use crate::limits;
 
 /// Where Podman serves its API for root.
@@ -138,6 +140,33 @@ impl Engine {
         self.api.order(&format!("containers/{id}/start"), &Value::Null).await
     }
 
+    /// Stops it; whether it ran.
+    async fn stop_once(&self, name: &str, grace: Duration) -> Result<bool, RuntimeError> {
+        let path = format!("containers/{}/stop", api::part(name));
+        let query = [("t", grace.as_secs().to_string())];
+        let request = self.api.request(Method::POST, &path, &query).timeout(grace + limits::ENGINE_REQUEST);
+        match self.api.value(request).await {
+            Ok(_) => Ok(true),
+            Err(RuntimeError::Http { status: 304, .. }) => Ok(false),
+            Err(e) => Err(not_found(e, name)),
+        }
+    }
+
+    /// Whether one that ended is started again by the engine: waits for as long as that may take.
+    async fn lives_again(&self, name: &str) -> Result<bool, RuntimeError> {
+        let ended = self.inspect(name).await?;
+        let next_life = async {
+            loop {
+                let seen = self.inspect(name).await?;
+                if seen.runs() || seen.started_at != ended.started_at {
+                    return Ok(true);
+                }
+                sleep(limits::LIFE_LOOK).await;
+            }
+        };
+        timeout(limits::BETWEEN_LIVES, next_life).await.unwrap_or(Ok(false))
+    }
+
     /// Waits until the container is seen to be stopped.
     async fn stopped(&self, name: &str) -> Result<i64, RuntimeError> {
         let path = format!("containers/{}/wait", api::part(name));
@@ -156,7 +185,18 @@ impl Runtime for Engine {
         Ok(listed.iter().map(|listed| container::listed(self.api.engine, listed)).collect())
     }
 
+    async fn check(&self, resources: Resources) -> Result<(), RuntimeError> {
+        if resources == Resources::default() {
+            return Ok(());
+        }
+        match Info::ask(&self.api).await?.unbounded(resources) {
+            Some(bound) => Err(self.api.unsupported(bound)),
+            None => Ok(()),
+        }
+    }
+
     async fn start(&self, spec: &ContainerSpec) -> Result<String, RuntimeError> {
+        self.check(spec.resources).await?;
         let query = [("name", spec.name.clone())];
         let created = self.api.post("containers/create", &query, &container::create_body(spec)).await?;
         let id = created.get("Id").and_then(Value::as_str).ok_or_else(|| self.api.unclear("an id was wanted"))?;
@@ -172,14 +212,16 @@ impl Runtime for Engine {
     }
 
     async fn stop(&self, name: &str, grace: Duration) -> Result<(), RuntimeError> {
-        let path = format!("containers/{}/stop", api::part(name));
-        let query = [("t", grace.as_secs().to_string())];
-        let request = self.api.request(Method::POST, &path, &query).timeout(grace + limits::ENGINE_REQUEST);
-        match self.api.value(request).await {
-            // 304: it did not run.
-            Ok(_) | Err(RuntimeError::Http { status: 304, .. }) => Ok(()),
-            Err(e) => Err(not_found(e, name)),
+        for _ in 0..limits::STOP_ATTEMPTS {
+            // Podman does not note of one that does not run that it is to stay so.
+            if self.stop_once(name, grace).await? || self.api.engine == RuntimeKind::Docker {
+                return Ok(());
+            }
+            if !self.lives_again(name).await? {
+                return Ok(());
+            }
         }
+        Err(self.api.unclear("it starts again each time that it is stopped"))
     }
 
     async fn remove(&self, name: &str) -> Result<(), RuntimeError> {
