@@ -98,16 +98,16 @@ const SANDBOX: [&str; 14] = [
     "KillMode=mixed",
 ];
 
-/// The command, in which `app` is the program; the program alone where there is none.
+/// The command, in which `app` is the program; the program alone where there is none. The colon leaves dollars alone, and
+/// lets no sign before the first word be an order.
 fn command(spec: &ContainerSpec) -> String {
     let program = format!("{PROGRAM}/{NAME}");
     let words = spec.command.iter().enumerate().map(|(at, word)| match (at, word.as_str()) {
         (0, NAME) => program.clone(),
-        // systemd takes signs before the first word for orders.
-        (0, word) => format!(":{}", quoted(word)),
-        (_, word) => argument_of(word),
+        (_, word) => quoted(word),
     });
-    if spec.command.is_empty() { program.clone() } else { words.collect::<Vec<_>>().join(" ") }
+    let words: Vec<String> = words.collect();
+    format!(":{}", if words.is_empty() { program } else { words.join(" ") })
 }
 
 /// What `systemd-run` is told to run a command beside a unit, with its program and its environment.
@@ -182,11 +182,6 @@ fn by_shell(command: &[String]) -> Vec<String> {
         script
     };
     ["/bin/sh".to_owned(), "-c".to_owned(), script].into()
-}
-
-/// An argument as one word: no variable, specifier or escape of systemd's is left in it.
-fn argument_of(text: &str) -> String {
-    quoted(&text.replace('$', "$$"))
 }
 
 /// A text in quotes for systemd: escapes as in C, `%` doubled.
@@ -350,7 +345,7 @@ mod tests {
     fn a_unit_holds_no_value_of_its_environment_and_its_words_as_they_came() {
         let unit = written(&spec());
         assert!(!unit.contains("TOKEN") && unit.contains("DynamicUser=yes"), "{unit}");
-        let wanted = r#"ExecStart=/run/otturnaut-app/app "serve" "--name=%%n $$HOME \"x\"""#;
+        let wanted = r#"ExecStart=:/run/otturnaut-app/app "serve" "--name=%%n $HOME \"x\"""#;
         assert!(unit.lines().any(|line| line == wanted), "{unit}");
         assert_eq!(environment(&spec()).unwrap(), b"PORT=\"12345\"\nTOKEN=\"a\\\"b\\\\c\\$d\ne\"\n");
         assert_eq!(About::read(&unit).unwrap().port, Some(12_345));
