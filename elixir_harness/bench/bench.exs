@@ -1,6 +1,15 @@
 # The figures that the agent is held to, each beside its peer or its bound, in one run. `script/bench` runs it.
 
-for file <- ["meter.ex", "report.ex", "calls.ex", "raw_peer.ex", "apps.ex", "logs.ex", "status.ex"],
+for file <- [
+      "meter.ex",
+      "report.ex",
+      "calls.ex",
+      "raw_peer.ex",
+      "apps.ex",
+      "logs.ex",
+      "status.ex",
+      "large.ex"
+    ],
     do: Code.require_file(file, __DIR__)
 
 defmodule Bench do
@@ -210,6 +219,7 @@ end)
 Harness.OsProcess.stop(peer.process, :KILL)
 part.("peers", fn -> Bench.Calls.idle_peers() end)
 part.("context", fn -> Bench.context() end)
+part.("large", fn -> Bench.Large.run() end)
 part.("deploys", fn -> Bench.deploys() end)
 part.("apps", fn -> Bench.Apps.run() end)
 part.("logs", fn -> Bench.Logs.run() end)
