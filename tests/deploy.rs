@@ -15,7 +15,7 @@ use std::time::Duration;
 use deploying::{Ground, Machine, get, run, undeploy_of};
 use otturnaut::build::{Build, BuildOptions, BuildSource};
 use otturnaut::deploy::{DeployError, Deployment, ExecuteOptions, generate_id};
-use otturnaut::host::{Recipe, RuntimeError};
+use otturnaut::host::{Recipe, Resources, RuntimeError};
 use otturnaut::secret::Secret;
 use tokio_util::task::TaskTracker;
 
@@ -111,6 +111,26 @@ async fn a_version_that_is_not_well_leaves_the_old_one_serving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn bounds_hold_or_are_refused_before_anything_is_touched() {
+    let machine = Machine::start();
+    let (engine, state, ports) = machine.engine();
+    let mut bounded = machine.deployment("shop");
+    bounded.resources = Resources { memory: Some(64 << 20), ..Resources::default() };
+    let plan = engine.plan(&bounded, &ExecuteOptions::default()).await.unwrap();
+    let warned = plan.warnings.iter().any(|warning| warning.contains("it bounds no memory"));
+    // Without root the first version of control groups has no bounds to give.
+    assert_eq!(warned, Ground::here() == Ground::Rootless, "{:?}", plan.warnings);
+    match run(&engine, bounded).await {
+        Ok(_) => assert!(!warned && machine.get("shop") == Ok(200)),
+        Err(DeployError::ContainerStart { source: RuntimeError::Unsupported { .. }, .. }) => {
+            assert!(warned && machine.containers().is_empty() && state.list().is_empty());
+            assert_eq!(ports.list_allocated(), [0; 0]);
+        }
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_without_domains_that_exits_soon_is_not_completed() {
     let machine = Machine::start();
     let (engine, ..) = machine.engine();
@@ -188,7 +208,7 @@ async fn an_image_is_built_from_a_repository_and_deployed() {
         build_secrets: [].into(),
         ssh_key: None,
         submodules: false,
-        resources: otturnaut::host::Resources::default(),
+        resources: Resources::default(),
     };
     let options = BuildOptions { timeout: None, runtime: Ground::here().target() };
     let tag = build.run(&machine.app("built"), &source, &options, None).await.unwrap();

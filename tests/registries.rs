@@ -17,7 +17,7 @@ use otturnaut::host::{PullImage, RegistryAuth, RuntimeError, RuntimeKind, Transf
 use otturnaut::secret::Secret;
 use registry::{PASSWORD, Registry, registry_port};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 
 fn image(reference: &str) -> PullImage {
@@ -131,5 +131,51 @@ async fn where_a_registry_cuts_the_line_the_pull_fails_and_leaves_no_image() {
         let whole = registry.name(&name);
         engine.pull_image(&image(&whole), None).await.unwrap();
         remove_image(kind, &whole);
+    }
+}
+
+/// Passes connections on to an engine's socket, and cuts each when it has answered so many bytes: the engine is gone then.
+fn dying(engine: &'static str, most: usize) -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("engine.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server = UnixStream::connect(engine).await.unwrap();
+            tokio::spawn(async move {
+                let ((mut asks, mut hears), (answers, mut takes)) = (client.split(), server.split());
+                let mut answers = answers.take(most as u64);
+                tokio::select! {
+                    _ = tokio::io::copy(&mut asks, &mut takes) => {}
+                    _ = tokio::io::copy(&mut answers, &mut hears) => {}
+                }
+            });
+        }
+    });
+    (dir, path)
+}
+
+#[tokio::test]
+async fn where_the_engine_is_gone_in_the_middle_of_a_pull_or_a_load_that_is_told() {
+    let registry = Registry::open();
+    let name = format!("shell-{}:1", unique("gone"));
+    push_fresh(&registry, &name);
+    let archive = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(archive.path(), vec![0; 4 << 20]).unwrap();
+    for (kind, socket) in
+        [(RuntimeKind::Docker, "/var/run/docker.sock"), (RuntimeKind::Podman, "/run/podman/podman.sock")]
+    {
+        // In the head of its answer, and in its body.
+        for most in [40, 400] {
+            let (_dir, path) = dying(socket, most);
+            let dying = engines::at(kind, Some(path.clone()));
+            let pulled = dying.pull_image(&image(&registry.name(&name)), None).await.unwrap_err();
+            let RuntimeError::Transport { socket, reason, .. } = &pulled else { panic!("{kind} {most}: {pulled:?}") };
+            assert_eq!((socket, reason.as_str()), (&path, "closed"), "{kind} {most}");
+        }
+        let (_dir, path) = dying(socket, 0);
+        let loaded = engines::at(kind, Some(path)).load_image(archive.path()).await.unwrap_err();
+        assert!(matches!(&loaded, RuntimeError::Transport { .. }), "{kind}: {loaded:?}");
+        remove_image(kind, &registry.name(&name));
     }
 }

@@ -170,6 +170,36 @@ defmodule SourceTest do
     Engine.remove_image(Engine.docker(), tag)
   end
 
+  test "a build secret is there for its step, and in no image, message or log", %{app: app, node: node} do
+    repo = Repo.create!("x")
+    on_exit(fn -> File.rm_rf!(repo) end)
+    step = ~s(RUN --mount=type=secret,id=token ["/bin/busybox", "wc", "-c", "/run/secrets/token"]\n)
+    File.write!(Path.join(repo, "Dockerfile"), step, [:append])
+    Repo.commit!(repo, "x")
+    secret = "tr0ub4dor-#{app}"
+    config = %{repo_url: "file://" <> repo, ref: "main", build_secrets: %{"token" => secret}}
+    assert {:ok, tag} = call(node, Build, :run, [app, config, [subscriber: self()]])
+    lines = for {:command_output, _, {:stdout, line}} <- mailbox(), do: line
+    assert "#{byte_size(secret)} /run/secrets/token" in lines
+    refute inspect(lines) =~ secret
+    {:ok, 200, image} = Http.get({:unix, Engine.docker().socket}, "/images/#{tag}/json")
+    refute image =~ secret
+    path = Path.join(System.tmp_dir!(), "#{app}.tar")
+    on_exit(fn -> File.rm(path) end)
+    refute File.read!(Engine.save!(Engine.docker(), tag, path)) =~ secret
+    Engine.remove_image(Engine.docker(), tag)
+
+    # BuildKit takes no bounds.
+    bounded = Map.put(config, :resources, %{memory: "64m"})
+    assert {:error, {:build_failed, {:build_error, why}}} = call(node, Build, :run, [app, bounded])
+    assert why =~ "takes no bounds"
+
+    odd = %{config | build_secrets: %{"a,src=/etc/shadow" => secret}}
+    assert {:badrpc, {:EXIT, {%ArgumentError{message: message}, _}}} = call(node, Build, :run, [app, odd])
+    assert message =~ "config.build_secrets: wanted at most"
+    refute message =~ secret
+  end
+
   # What is in the agent's directory, but for the directories that it always has.
   defp files(agent) do
     agent.data_dir

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::apps::{AppState, PortManager, check_app_id};
 use crate::build::Build;
-use crate::host::{Host, RuntimeTarget};
+use crate::host::{Host, RuntimeError, RuntimeTarget};
 use crate::limits;
 use crate::watch::{Events, Monitor};
 
@@ -255,7 +255,7 @@ impl Engine {
         let Asked { mut deployment, options, kind, image } = asked;
         deployment.status = Status::InProgress;
         deployment.started_at = Some(Timestamp::now());
-        let ticket = match deployment.validate().map_err(DeployError::Invalid).and_then(|()| self.admit(&deployment)) {
+        let ticket = match self.enter(&deployment).await {
             Ok(ticket) => ticket,
             Err(reason) => return Err(failure(reason, deployment, Vec::new())),
         };
@@ -293,7 +293,15 @@ impl Engine {
         }
     }
 
-    fn admit(&self, deployment: &Deployment) -> Result<Ticket, DeployError> {
+    /// Takes its place in the queue, if it can be meant and its runtime can do it.
+    async fn enter(&self, deployment: &Deployment) -> Result<Ticket, DeployError> {
+        deployment.validate().map_err(DeployError::Invalid)?;
+        let runtime = self.0.settings.host.runtimes.runtime(&deployment.runtime);
+        // An engine that does not say is one that will not start it either.
+        if let Err(source @ RuntimeError::Unsupported { .. }) = runtime.check(deployment.resources).await {
+            let name = super::container_name(&deployment.app_id, &deployment.id);
+            return Err(DeployError::ContainerStart { name, source });
+        }
         if self.0.closing.is_cancelled() {
             return Err(DeployError::ShuttingDown);
         }
