@@ -1,5 +1,6 @@
 //! The composition root: builds host, stores and node, wires them, runs them until the end is asked for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::apps::{AppState, PortManager};
 use crate::build::{Build, Git};
 use crate::config::Config;
 use crate::deploy::{Engine, EngineSettings};
-use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings};
+use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings, UserManager};
 use crate::limits;
 use crate::metrics::{self, MetricsError, Sources};
 use crate::node::{Node, Settings};
@@ -210,8 +211,19 @@ fn host_settings(config: &Config, open_files: OpenFiles) -> HostSettings {
         },
         caddy_routes_dir: config.caddy_routes_dir.clone(),
         local_sources: config.local_sources.clone(),
+        user_manager: user_manager(config),
         open_files: Some(open_files),
     }
+}
+
+/// Who is not root has a manager of units of its own.
+fn user_manager(config: &Config) -> Option<UserManager> {
+    let user = rustix::process::geteuid();
+    let usual = || PathBuf::from(format!("/run/user/{}", user.as_raw()));
+    (!user.is_root()).then(|| UserManager {
+        runtime_dir: config.runtime_dir.clone().unwrap_or_else(usual),
+        config_dir: config.config_dir.clone(),
+    })
 }
 
 fn node_settings(config: &Config, shutdown: &Shutdown) -> Settings {

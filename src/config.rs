@@ -47,6 +47,10 @@ pub struct Config {
     pub port_range: RangeInclusive<u16>,
     /// `OTTURNAUT_DATA_DIR`.
     pub data_dir: PathBuf,
+    /// `XDG_RUNTIME_DIR`: where sockets of the agent's user are.
+    pub runtime_dir: Option<PathBuf>,
+    /// `XDG_CONFIG_HOME`, or `.config` in `HOME`: settings of the agent's user.
+    pub config_dir: PathBuf,
     /// Directories of this machine whose repositories may be taken.
     pub local_sources: Vec<PathBuf>,
     /// `OTTURNAUT_DIST_PORT`; any if none.
@@ -137,6 +141,8 @@ impl Config {
             auto_https: env.parsed("OTTURNAUT_AUTO_HTTPS", "use true or false").unwrap_or(true),
             port_range: env.port_range(),
             data_dir: env.data_dir(),
+            runtime_dir: env.text("XDG_RUNTIME_DIR").map(PathBuf::from),
+            config_dir: env.config_dir(),
             local_sources: env.local_sources(),
             dist_port: env.parsed("OTTURNAUT_DIST_PORT", PORT).map(|port: Port| port.0),
             dist_bind: env.parsed("OTTURNAUT_DIST_BIND", "use an IP address of this machine"),
@@ -365,6 +371,11 @@ impl Env<'_> {
         let state = self.text("XDG_STATE_HOME").map(PathBuf::from);
         let home = self.text("HOME").map(|home| Path::new(&home).join(".local/state"));
         state.or(home).unwrap_or_else(|| "/var/lib".into()).join("otturnaut")
+    }
+
+    fn config_dir(&self) -> PathBuf {
+        let home = || PathBuf::from(self.text("HOME").unwrap_or_else(|| "/".to_owned())).join(".config");
+        self.text("XDG_CONFIG_HOME").map_or_else(home, PathBuf::from)
     }
 
     fn local_sources(&mut self) -> Vec<PathBuf> {

@@ -119,7 +119,7 @@ async fn bounds_hold_or_are_refused_before_anything_is_touched() {
     let plan = engine.plan(&bounded, &ExecuteOptions::default()).await.unwrap();
     let warned = plan.warnings.iter().any(|warning| warning.contains("it bounds no memory"));
     // Without root the first version of control groups has no bounds to give.
-    assert_eq!(warned, Ground::here() == Ground::Rootless, "{:?}", plan.warnings);
+    assert_eq!(warned, Ground::here().is_unbounded(), "{:?}", plan.warnings);
     match run(&engine, bounded).await {
         Ok(_) => assert!(!warned && machine.get("shop") == Ok(200)),
         Err(DeployError::ContainerStart { source: RuntimeError::Unsupported { .. }, .. }) => {
@@ -185,7 +185,7 @@ async fn a_caller_that_is_killed_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_is_built_from_a_repository_and_deployed() {
-    if Ground::here() == Ground::Systemd {
+    if Ground::here().is_systemd() {
         // It builds programs: tests/systemd.rs.
         return;
     }

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 /// for it. Podman alone takes longer for some of its answers.
 fn recovered_within() -> Duration {
     match Ground::here() {
-        Ground::Docker | Ground::Systemd => Duration::from_secs(2),
+        Ground::Docker | Ground::Systemd | Ground::SystemdUser => Duration::from_secs(2),
         Ground::Podman | Ground::Rootless => Duration::from_secs(5),
     }
 }
@@ -277,7 +277,7 @@ impl Scene {
         let (logs, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|file| file.starts_with("logs/"));
         let (units, others): (Vec<_>, Vec<_>) = others.into_iter().partition(|file| file.starts_with("units/"));
         let environments = containers.iter().map(|unit| format!("units/{}.env", unit.name));
-        let environments = environments.filter(|_| Ground::here() == Ground::Systemd);
+        let environments = environments.filter(|_| Ground::here().is_systemd());
         assert_eq!(units, environments.collect::<Vec<_>>(), "{at}");
         let others: Vec<String> = others.into_iter().filter(|file| !file.starts_with("artifacts/")).collect();
         assert_eq!(others, files.collect::<Vec<_>>(), "{at}");

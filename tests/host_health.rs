@@ -40,6 +40,7 @@ impl Trial {
             local_sources: vec![],
             caddy_routes_dir: None,
             proxy,
+            user_manager: None,
             open_files: None,
         };
         let _installed = engine(kind);

@@ -46,6 +46,7 @@ impl Agent {
             local_sources,
             proxy: ProxySettings { base_url: nowhere, http_port: 1, https_port: 1, disable_auto_https: true },
             caddy_routes_dir: None,
+            user_manager: None,
             open_files: None,
         };
         Self { git: Git::new(Host::real(settings).unwrap(), TaskTracker::new()), data }

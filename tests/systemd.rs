@@ -71,6 +71,7 @@ fn settings(data: &Path, proxy: ProxySettings) -> HostSettings {
         local_sources: vec![data.to_owned()],
         proxy,
         caddy_routes_dir: None,
+        user_manager: None,
         open_files: None,
     }
 }

@@ -48,6 +48,7 @@ pub use runtime::{
 pub use shell::shell_word;
 pub use spec::{BuildImage, ContainerSpec, Publish, PullImage, Recipe, RegistryAuth, Resources, Restart};
 pub use storage::{Document, Storage};
+pub use systemd::UserManager;
 pub use world::{Connection, Files, HttpAnswer, Network, Probe, ProbeAnswer, boot_id};
 
 use std::sync::Arc;

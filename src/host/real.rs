@@ -10,7 +10,7 @@ use super::network::SystemNetwork;
 use super::process::{OpenFiles, SystemProcesses};
 use super::runtimes::AllRuntimes;
 use super::storage::DataStorage;
-use super::{Host, Processes, ProxySettings};
+use super::{Host, Processes, ProxySettings, UserManager};
 
 /// What of the machine is configured.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct HostSettings {
     pub caddy_routes_dir: Option<PathBuf>,
     /// Directories of this machine whose repositories may be taken.
     pub local_sources: Vec<PathBuf>,
+    /// The manager of the agent's user, where that is not root: units are its own then.
+    pub user_manager: Option<UserManager>,
     /// The limit that commands get back, if this program raised its own.
     pub open_files: Option<OpenFiles>,
 }
@@ -44,7 +46,11 @@ impl Host {
         let routes = RoutesDir { path: settings.data_dir.join("routes"), seen_by_caddy: settings.caddy_routes_dir };
         let processes: Arc<dyn Processes> = Arc::new(SystemProcesses { open_files: settings.open_files });
         Ok(Self {
-            runtimes: Arc::new(AllRuntimes::new(settings.container_socket, &settings.data_dir, processes.clone())),
+            runtimes: Arc::new(AllRuntimes::new(
+                (settings.container_socket, settings.user_manager),
+                &settings.data_dir,
+                processes.clone(),
+            )),
             proxies: Arc::new(Caddys::new(settings.proxy, &routes)?),
             processes,
             network: Arc::new(SystemNetwork::new()?),

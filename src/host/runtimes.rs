@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::command::Processes;
 use super::docker::Engines;
 use super::runtime::{Runtime, RuntimeKind, RuntimeTarget, Runtimes};
-use super::systemd::{self, Systemd};
+use super::systemd::{Systemd, UserManager};
 
 /// The runtimes of this machine.
 pub(super) struct AllRuntimes {
@@ -15,9 +15,14 @@ pub(super) struct AllRuntimes {
 }
 
 impl AllRuntimes {
-    /// Engines whose Docker is at `configured` where a call names no other socket, and systemd with its programs in `data_dir`.
-    pub(super) fn new(configured: PathBuf, data_dir: &Path, processes: Arc<dyn Processes>) -> Self {
-        Self { engines: Engines::new(configured), systemd: Arc::new(Systemd::new(data_dir, processes)) }
+    /// Engines whose Docker is at `configured` where a call names no other socket, and systemd (the manager of a user, where one
+    /// is given) with its programs in `data_dir`.
+    pub(super) fn new(
+        (configured, user): (PathBuf, Option<UserManager>),
+        data_dir: &Path,
+        processes: Arc<dyn Processes>,
+    ) -> Self {
+        Self { engines: Engines::new(configured), systemd: Arc::new(Systemd::new(user, data_dir, processes)) }
     }
 }
 
@@ -31,7 +36,7 @@ impl Runtimes for AllRuntimes {
 
     fn present(&self) -> Vec<(RuntimeTarget, Arc<dyn Runtime>)> {
         let mut present = self.engines.present();
-        if systemd::is_here() {
+        if self.systemd.is_here() {
             let target = RuntimeTarget { kind: RuntimeKind::Systemd, socket: None };
             present.push((target.clone(), self.runtime(&target)));
         }

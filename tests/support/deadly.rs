@@ -23,7 +23,7 @@ use crate::deploying::Ground;
 /// How long a call is under way when it is torn: long enough for the other side to have begun with it. A call of systemd is
 /// several of its manager's.
 fn time_under_way() -> Duration {
-    Duration::from_millis(if Ground::here() == Ground::Systemd { 50 } else { 5 })
+    Duration::from_millis(if Ground::here().is_systemd() { 50 } else { 5 })
 }
 
 /// When the process dies. Moment `3n` is before call `n`, moment `3n + 1` while it is under way, moment `3n + 2` after it.

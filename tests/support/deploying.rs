@@ -141,6 +141,7 @@ impl Place {
             proxy,
             local_sources: vec![std::env::temp_dir()],
             caddy_routes_dir: None,
+            user_manager: Ground::here().user_manager(),
             open_files: None,
         };
         Host::real(settings).expect("the host can be used")

@@ -1,5 +1,5 @@
-//! What applications run on in a test: `OTTURNAUT_TEST_RUNTIME` says `docker` (which it is without), `podman`, `rootless` or
-//! `systemd`. Looked at from outside, past the code under test.
+//! What applications run on in a test: `OTTURNAUT_TEST_RUNTIME` says `docker` (which it is without), `podman`, `rootless`,
+//! `systemd` or `systemd-user`. Looked at from outside, past the code under test.
 
 #![allow(unreachable_pub, dead_code, missing_docs, reason = "each test file uses its part")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test ends there")]
@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use otturnaut::host::{Host, RuntimeKind, RuntimeTarget};
+use otturnaut::host::{Host, RuntimeKind, RuntimeTarget, UserManager};
 
 /// Where `start_rootless_podman` serves.
 const ROOTLESS: &str = "/run/otturnaut-rootless/podman.sock";
@@ -19,6 +19,8 @@ pub enum Ground {
     /// Podman without root.
     Rootless,
     Systemd,
+    /// The manager of a user, whom the test runs as.
+    SystemdUser,
 }
 
 /// A container or a unit.
@@ -37,6 +39,7 @@ impl Ground {
             Ok("podman") => Self::Podman,
             Ok("rootless") => Self::Rootless,
             Ok("systemd") => Self::Systemd,
+            Ok("systemd-user") => Self::SystemdUser,
             Ok(other) => panic!("OTTURNAUT_TEST_RUNTIME is {other:?}"),
         }
     }
@@ -45,7 +48,7 @@ impl Ground {
         let kind = match self {
             Self::Docker => RuntimeKind::Docker,
             Self::Podman | Self::Rootless => RuntimeKind::Podman,
-            Self::Systemd => RuntimeKind::Systemd,
+            Self::Systemd | Self::SystemdUser => RuntimeKind::Systemd,
         };
         RuntimeTarget { kind, socket: None }
     }
@@ -56,17 +59,36 @@ impl Ground {
             Self::Docker => "/var/run/docker.sock",
             Self::Podman => "/run/podman/podman.sock",
             Self::Rootless => ROOTLESS,
-            Self::Systemd => "/nowhere",
+            Self::Systemd | Self::SystemdUser => "/nowhere",
         };
         path.into()
     }
 
+    /// Whether it runs programs and no containers.
+    pub fn is_systemd(self) -> bool {
+        matches!(self, Self::Systemd | Self::SystemdUser)
+    }
+
+    /// Whether it cannot bound what applications use: without root the first version of control groups has none to give.
+    pub fn is_unbounded(self) -> bool {
+        matches!(self, Self::Rootless | Self::SystemdUser)
+    }
+
+    /// The manager of the user whom the test runs as.
+    pub fn user_manager(self) -> Option<UserManager> {
+        let of = |name| PathBuf::from(std::env::var_os(name).unwrap_or_else(|| panic!("{name} is set")));
+        (self == Self::SystemdUser)
+            .then(|| UserManager { runtime_dir: of("XDG_RUNTIME_DIR"), config_dir: of("HOME").join(".config") })
+    }
+
+    /// Where its units lie.
+    fn units(self) -> PathBuf {
+        self.user_manager().map_or("/etc/systemd/system".into(), |user| user.config_dir.join("systemd/user"))
+    }
+
     /// A directory for a machine: units do not see the machine's `/tmp`.
     pub fn dir(self) -> tempfile::TempDir {
-        match self {
-            Self::Systemd => tempfile::tempdir_in("/var/tmp").unwrap(),
-            Self::Docker | Self::Podman | Self::Rootless => tempfile::tempdir().unwrap(),
-        }
+        if self.is_systemd() { tempfile::tempdir_in("/var/tmp").unwrap() } else { tempfile::tempdir().unwrap() }
     }
 
     /// What the engine's command line, or `systemctl`, prints.
@@ -86,13 +108,18 @@ impl Ground {
                 podman
             }
             Self::Systemd => Command::new("systemctl"),
+            Self::SystemdUser => {
+                let mut systemctl = Command::new("systemctl");
+                systemctl.arg("--user");
+                systemctl
+            }
         }
     }
 
     /// What has the mark in its name, of an agent with that data directory.
     pub fn containers(self, mark: &str, data_dir: &Path) -> Vec<Seen> {
-        if self == Self::Systemd {
-            return units(mark).into_iter().map(|name| unit(name, data_dir)).collect();
+        if self.is_systemd() {
+            return self.units_of(mark).into_iter().map(|name| self.unit(name, data_dir)).collect();
         }
         let filter = format!("name={mark}");
         if self != Self::Docker {
@@ -111,10 +138,26 @@ impl Ground {
         listed.lines().filter_map(seen).collect()
     }
 
+    fn units_of(self, mark: &str) -> Vec<String> {
+        let mut names = names_in(&self.units());
+        names.retain(|name| name.starts_with("otturnaut-") && name.contains(mark));
+        names.into_iter().filter_map(|name| name.strip_suffix(".service").map(str::to_owned)).collect()
+    }
+
+    fn unit(self, name: String, data_dir: &Path) -> Seen {
+        let active = self.command().args(["is-active", &name]).output().unwrap();
+        let active = String::from_utf8_lossy(&active.stdout).trim().to_owned();
+        let state = if active == "active" { "running".to_owned() } else { active };
+        let environment = std::fs::read_to_string(data_dir.join(format!("units/{name}.env"))).unwrap_or_default();
+        let port = environment.lines().find_map(|line| line.strip_prefix("PORT=\"")?.strip_suffix('"')?.parse().ok());
+        let port = port.filter(|_| state == "running");
+        Seen { name, state, port }
+    }
+
     pub fn remove(self, name: &str) {
-        if self == Self::Systemd {
-            Command::new("systemctl").args(["disable", "--now", name]).output().unwrap();
-            std::fs::remove_file(unit_file(name)).ok();
+        if self.is_systemd() {
+            self.command().args(["disable", "--now", name]).output().unwrap();
+            std::fs::remove_file(self.units().join(format!("{name}.service"))).ok();
         } else {
             self.ask(&["rm", "--force", name]);
         }
@@ -123,7 +166,9 @@ impl Ground {
     /// When it was started last, in whatever words.
     pub fn started(self, name: &str) -> String {
         match self {
-            Self::Systemd => self.ask(&["show", "--property=ExecMainStartTimestampMonotonic", name]),
+            Self::Systemd | Self::SystemdUser => {
+                self.ask(&["show", "--property=ExecMainStartTimestampMonotonic", name])
+            }
             Self::Docker | Self::Podman | Self::Rootless => {
                 self.ask(&["inspect", "--format", "{{.State.StartedAt}}", name])
             }
@@ -133,7 +178,7 @@ impl Ground {
     /// The names that keep images of releases with the mark.
     pub fn kept_images(self, mark: &str, data_dir: &Path) -> Vec<String> {
         let listed = match self {
-            Self::Systemd => {
+            Self::Systemd | Self::SystemdUser => {
                 names_in(&data_dir.join("artifacts/names")).iter().map(|name| name.replace("%3a", ":")).collect()
             }
             Self::Docker | Self::Podman | Self::Rootless => {
@@ -149,7 +194,7 @@ impl Ground {
     }
 
     pub fn remove_image(self, name: &str) {
-        if self != Self::Systemd {
+        if !self.is_systemd() {
             self.ask(&["rmi", name]);
         }
     }
@@ -159,7 +204,7 @@ impl Ground {
     /// with after a moment instead, `LINGER` how long it goes on when it is told to end.
     pub fn make_image(self, (repository, tag): (&str, &str), host: &Host) {
         let root = tempfile::tempdir().unwrap();
-        if self == Self::Systemd {
+        if self.is_systemd() {
             let program = root.path().join("program");
             let script = script("busybox", "/tmp/www", "127.0.0.1:$PORT");
             std::fs::write(&program, format!("#!/bin/sh\nmkdir -p /tmp/www\n{script}\n")).unwrap();
@@ -203,27 +248,7 @@ fn script(busybox: &str, www: &str, address: &str) -> String {
     )
 }
 
-fn unit(name: String, data_dir: &Path) -> Seen {
-    let active = Command::new("systemctl").args(["is-active", &name]).output().unwrap();
-    let active = String::from_utf8_lossy(&active.stdout).trim().to_owned();
-    let state = if active == "active" { "running".to_owned() } else { active };
-    let environment = std::fs::read_to_string(data_dir.join(format!("units/{name}.env"))).unwrap_or_default();
-    let port = environment.lines().find_map(|line| line.strip_prefix("PORT=\"")?.strip_suffix('"')?.parse().ok());
-    let port = port.filter(|_| state == "running");
-    Seen { name, state, port }
-}
-
-fn unit_file(name: &str) -> PathBuf {
-    Path::new("/etc/systemd/system").join(format!("{name}.service"))
-}
-
 fn names_in(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
-}
-
-fn units(mark: &str) -> Vec<String> {
-    let mut names = names_in(Path::new("/etc/systemd/system"));
-    names.retain(|name| name.starts_with("otturnaut-") && name.contains(mark));
-    names.into_iter().filter_map(|name| name.strip_suffix(".service").map(str::to_owned)).collect()
 }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::Systemd;
 use super::manager::EndUnit;
 use super::unit::{self, Building};
-use crate::host::command::{Batch, Command, CommandEnd, CommandResult};
+use crate::host::command::{Batch, CommandEnd, CommandResult};
 use crate::host::files::{blocking, fresh_name, gone_is_fine, write_atomic};
 use crate::host::runtime::RuntimeError;
 use crate::host::spec::{BuildImage, Recipe};
@@ -28,17 +28,19 @@ pub(super) async fn build(
     let Recipe::Native { command, output } = &build.recipe else {
         return Err(failed("systemd builds by a command (build_command), not from a Dockerfile".to_owned()));
     };
+    systemd.check_bounds(build.resources).await?;
     systemd.bus().await?;
     let context = build.context.clone();
     let opened = blocking(move || open_to_all(&context)).await;
     opened.map_err(|error| failed(format!("its source tree cannot be given to it: {error}")))?;
     let name = format!("{}{:016x}", prefix(systemd), rand::random::<u64>());
     let private = Private::write(build).await.map_err(|error| failed(error.to_string()))?;
-    let building =
-        Building { name: &name, build, command, environment: &private.environment(), secrets: &private.secrets() };
-    let run = Command::new("systemd-run", unit::building(&building)?);
+    let (environment, secrets) = (private.environment(), private.secrets());
+    let places = systemd.places(&build.context, &environment);
+    let building = Building { name: &name, build, command, places: &places, secrets: &secrets };
+    let run = systemd.scope.command("systemd-run", unit::building(&building)?);
     // The client alone ends with whoever waits for it.
-    let ending = EndUnit { name, processes: Arc::clone(&systemd.processes) };
+    let ending = EndUnit { name, scope: systemd.scope.clone(), processes: Arc::clone(&systemd.processes) };
     let ended = systemd.processes.run(run, lines).await;
     drop(private);
     match &ended.end {
@@ -57,7 +59,8 @@ pub(super) async fn build(
 
 /// Ends every build of this agent.
 pub(super) async fn end_all(systemd: &Systemd) {
-    let mut stop = Command::new("systemctl", ["kill", "--signal=KILL", &format!("{}*.service", prefix(systemd))]);
+    let units = format!("{}*.service", prefix(systemd));
+    let mut stop = systemd.scope.command("systemctl", ["kill", "--signal=KILL", &units]);
     stop.timeout = Some(limits::ENGINE_REQUEST);
     let ended = systemd.processes.run(stop, None).await;
     if !ended.succeeded() {

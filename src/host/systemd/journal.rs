@@ -12,15 +12,16 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 
 use super::Systemd;
+use super::scope::Scope;
 use crate::host::command::{Line, Stream};
 use crate::host::log::{LogEntry, LogQuery, LogReader, LogSource};
 use crate::host::runtime::{ContainerStatus, Runtime, RuntimeError};
 use crate::limits;
 
 /// The last lines of a unit.
-pub(super) async fn tail(unit: &str, count: usize) -> Result<Vec<Line>, RuntimeError> {
+pub(super) async fn tail((scope, unit): (&Scope, &str), count: usize) -> Result<Vec<Line>, RuntimeError> {
     let query = LogQuery { tail: Some(count), ..LogQuery::default() };
-    let mut journal = Journal::open(unit, &query)?;
+    let mut journal = Journal::open((scope, unit), &query)?;
     let mut lines = VecDeque::new();
     let reading = async {
         while let Some(entries) = journal.next().await? {
@@ -41,7 +42,7 @@ pub(super) async fn tail(unit: &str, count: usize) -> Result<Vec<Line>, RuntimeE
 
 /// A unit's log as it is asked for; one that is followed ends with its unit.
 pub(super) fn open(unit: &str, query: &LogQuery, systemd: Systemd) -> Result<LogReader, RuntimeError> {
-    let journal = Journal::open(unit, query)?;
+    let journal = Journal::open((&systemd.scope, unit), query)?;
     Ok(if query.follow { Box::new(Followed { journal, systemd }) } else { Box::new(journal) })
 }
 
@@ -83,11 +84,16 @@ struct Journal {
 }
 
 impl Journal {
-    fn open(unit: &str, query: &LogQuery) -> Result<Self, RuntimeError> {
+    fn open((scope, unit): (&Scope, &str), query: &LogQuery) -> Result<Self, RuntimeError> {
         #[expect(clippy::disallowed_methods, reason = "it is read piece by piece, and not to its end")]
         let mut command = Command::new("journalctl");
         // Not `--unit`, which adds what the manager says of it.
-        command.arg(format!("_SYSTEMD_UNIT={unit}")).args(["--output=json", "--all", "--no-pager", "--quiet"]);
+        command.arg(format!("{}={unit}", scope.journal_field())).args([
+            "--output=json",
+            "--all",
+            "--no-pager",
+            "--quiet",
+        ]);
         command.arg("--output-fields=MESSAGE");
         match query.tail {
             Some(count) => command.arg(format!("--lines={count}")),

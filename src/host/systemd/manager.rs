@@ -11,28 +11,19 @@ use tokio::sync::Mutex;
 use zbus::MessageStream;
 
 use super::bus::{Bus, BusError, Properties};
+use super::scope::{Scope, UserManager};
 use super::store::{Store, StoreError};
 use super::unit::{self, About, Places};
-use crate::host::command::{Command, Processes};
+use crate::host::command::Processes;
 use crate::host::docker::posix;
 use crate::host::files::{blocking, write_new};
 use crate::host::runtime::{Container, ContainerStatus, Runtime, RuntimeError, RuntimeKind};
-use crate::host::spec::{ContainerSpec, Restart};
+use crate::host::spec::{ContainerSpec, Resources, Restart};
 use crate::limits;
 
-/// Where the system's bus listens.
-pub(super) const BUS: &str = "/run/dbus/system_bus_socket";
-
-/// Where units lie that come back with the machine.
-pub(super) const UNITS: &str = "/etc/systemd/system";
-
-/// Whether this machine was started by systemd, and its bus is there.
-pub(in crate::host) fn is_here() -> bool {
-    Path::new("/run/systemd/system").is_dir() && Path::new(BUS).exists()
-}
-
-/// The system's manager.
+/// A manager of units.
 pub(in crate::host) struct Systemd {
+    pub(super) scope: Scope,
     pub(super) data_dir: PathBuf,
     pub(super) store: Store,
     pub(super) bus: Mutex<Option<Arc<Bus>>>,
@@ -40,8 +31,23 @@ pub(in crate::host) struct Systemd {
 }
 
 impl Systemd {
-    pub(in crate::host) fn new(data_dir: &Path, processes: Arc<dyn Processes>) -> Self {
-        Self { data_dir: data_dir.to_owned(), store: Store::new(data_dir), bus: Mutex::default(), processes }
+    /// The manager of a user, or the system's where none is given.
+    pub(in crate::host) fn new(user: Option<UserManager>, data_dir: &Path, processes: Arc<dyn Processes>) -> Self {
+        Self::at(Scope::of(user), data_dir, processes)
+    }
+
+    fn at(scope: Scope, data_dir: &Path, processes: Arc<dyn Processes>) -> Self {
+        Self { scope, data_dir: data_dir.to_owned(), store: Store::new(data_dir), bus: Mutex::default(), processes }
+    }
+
+    /// Whether it is there.
+    pub(in crate::host) fn is_here(&self) -> bool {
+        self.scope.is_here()
+    }
+
+    /// How the manager is called where no unit is meant.
+    pub(super) fn name(&self) -> String {
+        self.scope.bus.display().to_string()
     }
 
     /// The connection, made when it is first needed and anew after it broke.
@@ -50,21 +56,22 @@ impl Systemd {
         if let Some(bus) = bus.as_ref() {
             return Ok(Arc::clone(bus));
         }
-        if !is_here() {
-            return Err(unreachable("enoent"));
-        }
-        let opened = Arc::new(Bus::open(Path::new(BUS)).await.map_err(|error| failed(BUS, error))?);
+        let opened = Arc::new(self.open(&self.name()).await?);
         *bus = Some(Arc::clone(&opened));
         Ok(opened)
     }
 
     /// Changes of units, on a connection of their own: a slow reader holds up nobody's answers.
     pub(super) async fn changes(&self, name: &str) -> Result<MessageStream, RuntimeError> {
-        if !is_here() {
-            return Err(unreachable("enoent"));
+        let bus = self.open(name).await?;
+        bus.changes().await.map_err(|error| self.told(name, error))
+    }
+
+    async fn open(&self, name: &str) -> Result<Bus, RuntimeError> {
+        if !self.is_here() {
+            return Err(self.unreachable("enoent"));
         }
-        let bus = Bus::open(Path::new(BUS)).await.map_err(|error| failed(name, error))?;
-        bus.changes().await.map_err(|error| failed(name, error))
+        Bus::open(&self.scope.bus).await.map_err(|error| self.told(name, error))
     }
 
     /// An error of the bus; a connection that broke is forgotten.
@@ -72,11 +79,29 @@ impl Systemd {
         if matches!(error, BusError::Bus(zbus::Error::InputOutput(_)) | BusError::Silent(_)) {
             *self.bus.lock().await = None;
         }
-        failed(name, error)
+        self.told(name, error)
     }
 
-    pub(super) fn file(name: &str) -> PathBuf {
-        Path::new(UNITS).join(service(name))
+    fn told(&self, name: &str, error: BusError) -> RuntimeError {
+        match error {
+            BusError::Timeout(_) | BusError::Silent(_) => self.unreachable("timeout"),
+            BusError::Bus(zbus::Error::InputOutput(error)) => self.unreachable(match error.kind() {
+                io::ErrorKind::NotFound => "enoent",
+                io::ErrorKind::PermissionDenied => "eacces",
+                io::ErrorKind::ConnectionRefused => "econnrefused",
+                _ => "closed",
+            }),
+            other => RuntimeError::Unit { name: name.to_owned(), reason: other.to_string() },
+        }
+    }
+
+    pub(super) fn unreachable(&self, reason: &str) -> RuntimeError {
+        let socket = self.scope.bus.clone();
+        RuntimeError::Transport { engine: RuntimeKind::Systemd, socket, reason: reason.to_owned() }
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.scope.units.join(service(name))
     }
 
     pub(super) fn environment(&self, name: &str) -> PathBuf {
@@ -88,7 +113,7 @@ impl Systemd {
         if !is_own_name(name) {
             return Err(not_found(name));
         }
-        let path = Self::file(name);
+        let path = self.file(name);
         let read = blocking(move || std::fs::read_to_string(path)).await;
         read.ok().and_then(|unit| About::read(&unit)).ok_or_else(|| not_found(name))
     }
@@ -106,6 +131,33 @@ impl Systemd {
         match done {
             Ok(()) => Ok(()),
             Err(error) => Err(self.failed(name, error).await),
+        }
+    }
+
+    /// Whether it can give these bounds: a user's manager has what the system's gives it.
+    pub(super) async fn check_bounds(&self, resources: Resources) -> Result<(), RuntimeError> {
+        if !self.scope.is_of_user() || resources == Resources::default() {
+            return Ok(());
+        }
+        let group = match self.bus().await?.manager("ControlGroup").await {
+            Ok(group) => <&str>::try_from(&group).unwrap_or_default().to_owned(),
+            Err(error) => return Err(self.failed(&self.name(), error).await),
+        };
+        // There is no such file in the first version of control groups, of which a user gets none.
+        let path = format!("/sys/fs/cgroup{group}/cgroup.controllers");
+        let given = blocking(move || std::fs::read_to_string(path)).await.unwrap_or_default();
+        let asked = [
+            ("memory", resources.memory.is_some()),
+            ("cpu", resources.cpu_millis.is_some()),
+            ("pids", resources.pids.is_some()),
+        ];
+        let left_out = |name: &str| !given.split_whitespace().any(|given| given == name);
+        match asked.into_iter().find(|(name, asked)| *asked && left_out(name)) {
+            Some((name, _)) => {
+                let reason = format!("it bounds no {name} here, where it has no control group to do it with");
+                Err(RuntimeError::Unsupported { engine: RuntimeKind::Systemd, reason })
+            }
+            None => Ok(()),
         }
     }
 
@@ -162,18 +214,24 @@ impl Systemd {
             always: spec.restart == Restart::Always,
             image_id,
         };
-        let (path, environment) = (Self::file(&spec.name), self.environment(&spec.name));
+        let (path, environment) = (self.file(&spec.name), self.environment(&spec.name));
         let artifact = self.store.place(&about.image_id);
-        let places = Places { artifact: &artifact, environment: &environment };
+        let places = self.places(&artifact, &environment);
         let (unit, variables) = (unit::file(spec, &about, &places)?, unit::environment(spec)?);
-        let name = spec.name.clone();
+        let (name, units) = (spec.name.clone(), self.scope.units.clone());
         let written = blocking(move || {
             private_dir(environment.parent())?;
+            std::fs::create_dir_all(&units)?;
             // The unit first: by it an undo finds the other, after a death in between.
             write_new(&path, unit.as_bytes(), 0o644)?;
             write_new(&environment, &variables, 0o600)
         });
         written.await.map_err(|error| RuntimeError::Unit { name, reason: error.to_string() })
+    }
+
+    /// Where the parts of a unit lie.
+    pub(super) fn places<'a>(&'a self, artifact: &'a Path, environment: &'a Path) -> Places<'a> {
+        Places { scope: &self.scope, data_dir: &self.data_dir, artifact, environment }
     }
 
     pub(super) async fn find(&self, image: &str) -> Option<String> {
@@ -276,23 +334,6 @@ pub(super) fn not_found(name: &str) -> RuntimeError {
     RuntimeError::NotFound { name: name.to_owned() }
 }
 
-pub(super) fn unreachable(reason: &str) -> RuntimeError {
-    RuntimeError::Transport { engine: RuntimeKind::Systemd, socket: BUS.into(), reason: reason.to_owned() }
-}
-
-pub(super) fn failed(name: &str, error: BusError) -> RuntimeError {
-    match error {
-        BusError::Timeout(_) | BusError::Silent(_) => unreachable("timeout"),
-        BusError::Bus(zbus::Error::InputOutput(error)) => unreachable(match error.kind() {
-            io::ErrorKind::NotFound => "enoent",
-            io::ErrorKind::PermissionDenied => "eacces",
-            io::ErrorKind::ConnectionRefused => "econnrefused",
-            _ => "closed",
-        }),
-        other => RuntimeError::Unit { name: name.to_owned(), reason: other.to_string() },
-    }
-}
-
 pub(super) fn unsupported(name: &str, what: &str) -> RuntimeError {
     RuntimeError::Unit { name: name.to_owned(), reason: format!("systemd {what}") }
 }
@@ -300,7 +341,7 @@ pub(super) fn unsupported(name: &str, what: &str) -> RuntimeError {
 impl Systemd {
     /// One that shares nothing but the places: for what goes on in the background.
     pub(super) fn handle(&self) -> Self {
-        Self::new(&self.data_dir, Arc::clone(&self.processes))
+        Self::at(self.scope.clone(), &self.data_dir, Arc::clone(&self.processes))
     }
 }
 
@@ -310,6 +351,7 @@ pub(super) type Links = Vec<(String, String, String)>;
 /// Ends a transient unit when it is dropped, unless it has ended.
 pub(super) struct EndUnit {
     pub(super) name: String,
+    pub(super) scope: Scope,
     pub(super) processes: Arc<dyn Processes>,
 }
 
@@ -324,7 +366,7 @@ impl Drop for EndUnit {
     fn drop(&mut self) {
         let (name, processes) = (std::mem::take(&mut self.name), Arc::clone(&self.processes));
         let Some(runtime) = Handle::try_current().ok().filter(|_| !name.is_empty()) else { return };
-        let mut stop = Command::new("systemctl", ["kill", "--signal=KILL", &service(&name)]);
+        let mut stop = self.scope.command("systemctl", ["kill", "--signal=KILL", &service(&name)]);
         stop.timeout = Some(limits::ENGINE_REQUEST);
         runtime.spawn(async move {
             let ended = processes.run(stop, None).await;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! mod.rs     units as the domain wants them: a unit's id is its name, its image a program by content
-//! manager.rs what they are made of;  bus.rs  the manager over D-Bus
+//! manager.rs what they are made of;  bus.rs  the manager over D-Bus;  scope.rs  the system's, or a user's
 //! unit.rs    unit files and environments
 //! store.rs   programs by content, and their names;  build.rs  those that are built here
 //! journal.rs what units said;  watch.rs  their exits
@@ -12,6 +12,7 @@ mod build;
 mod bus;
 mod journal;
 mod manager;
+mod scope;
 mod store;
 mod unit;
 mod watch;
@@ -25,33 +26,35 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use tokio::sync::{mpsc, watch as seen};
 
-use self::manager::{
-    BUS, EndUnit, UNITS, has_run, loaded_name, not_found, not_taken, service, status, unreachable, unsupported,
-};
-pub(super) use self::manager::{Systemd, is_here};
+pub(super) use self::manager::Systemd;
+use self::manager::{EndUnit, has_run, loaded_name, not_found, not_taken, service, status, unsupported};
+pub use self::scope::UserManager;
 use self::store::Store;
-use self::unit::Places;
-use super::command::{Batch, Command, CommandEnd, Line};
+use super::command::{Batch, CommandEnd, Line};
 use super::download::Transfer;
 use super::files::{blocking, gone_is_fine};
 use super::log::{LogQuery, LogReader};
 use super::runtime::{
     Container, ContainerStatus, EngineEvents, EngineSpace, ExecEnd, Image, KeptImage, Runtime, RuntimeError, Usage,
 };
-use super::spec::{BuildImage, ContainerSpec, PullImage, Restart};
+use super::spec::{BuildImage, ContainerSpec, PullImage, Resources, Restart};
 use crate::limits;
 
 #[async_trait]
 impl Runtime for Systemd {
     async fn list(&self, labels: &[String]) -> Result<Vec<Container>, RuntimeError> {
         self.bus().await?;
-        let names = blocking(|| {
-            let entries = std::fs::read_dir(UNITS)?.flatten();
+        let units = self.scope.units.clone();
+        let names = blocking(move || {
+            let entries = match std::fs::read_dir(units) {
+                // A user has none before the first.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                entries => entries?.flatten(),
+            };
             let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
             Ok(names.filter_map(|name| name.strip_suffix(".service").map(str::to_owned)).collect::<Vec<_>>())
         });
-        let names =
-            names.await.map_err(|error| RuntimeError::Unit { name: UNITS.to_owned(), reason: error.to_string() })?;
+        let names = names.await.map_err(|error| RuntimeError::Unit { name: self.name(), reason: error.to_string() })?;
         let mut found = Vec::new();
         for name in names {
             let Ok(about) = self.about(&name).await else { continue };
@@ -67,7 +70,12 @@ impl Runtime for Systemd {
         Ok(found)
     }
 
+    async fn check(&self, resources: Resources) -> Result<(), RuntimeError> {
+        self.check_bounds(resources).await
+    }
+
     async fn start(&self, spec: &ContainerSpec) -> Result<String, RuntimeError> {
+        self.check(spec.resources).await?;
         self.bus().await?;
         self.write(spec).await?;
         let starting = async {
@@ -105,7 +113,7 @@ impl Runtime for Systemd {
         self.about(name).await?;
         self.stop(name, Duration::ZERO).await?;
         self.enable(name, false).await?;
-        let (unit, environment) = (Self::file(name), self.environment(name));
+        let (unit, environment) = (self.file(name), self.environment(name));
         let removed = blocking(move || {
             gone_is_fine(std::fs::remove_file(environment))?;
             gone_is_fine(std::fs::remove_file(unit))
@@ -131,7 +139,7 @@ impl Runtime for Systemd {
     }
 
     async fn events(&self, labels: &[String]) -> Result<EngineEvents, RuntimeError> {
-        let changes = self.changes(BUS).await?;
+        let changes = self.changes(&self.name()).await?;
         let known = self.list(labels).await?;
         let watcher = watch::Watcher::new(self.handle(), labels.to_vec(), known);
         Ok(watcher.events(changes).boxed())
@@ -150,7 +158,7 @@ impl Runtime for Systemd {
             }
             tokio::select! {
                 change = changes.next() => if change.is_none() {
-                    return Err(unreachable("closed"));
+                    return Err(self.unreachable("closed"));
                 },
                 () = tokio::time::sleep(limits::EXIT_LOOK) => {}
             }
@@ -158,7 +166,7 @@ impl Runtime for Systemd {
     }
 
     async fn tail(&self, name: &str, count: usize) -> Result<Vec<Line>, RuntimeError> {
-        journal::tail(&service(name), count).await
+        journal::tail((&self.scope, &service(name)), count).await
     }
 
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogReader, RuntimeError> {
@@ -171,12 +179,13 @@ impl Runtime for Systemd {
         if !container.runs() {
             return Err(not_found(name));
         }
-        let places = Places { artifact: &self.store.place(&container.image_id), environment: &self.environment(name) };
+        let (artifact, environment) = (self.store.place(&container.image_id), self.environment(name));
+        let places = self.places(&artifact, &environment);
         let beside = format!("{name}-exec-{:08x}", rand::random::<u32>());
-        let mut run = Command::new("systemd-run", unit::beside(&beside, &places, command)?);
+        let mut run = self.scope.command("systemd-run", unit::beside(&beside, &places, command)?);
         run.timeout = Some(limit);
         // The client alone ends with its time, or with whoever waits for it.
-        let ending = EndUnit { name: beside, processes: Arc::clone(&self.processes) };
+        let ending = EndUnit { name: beside, scope: self.scope.clone(), processes: Arc::clone(&self.processes) };
         let ended = self.processes.run(run, None).await;
         let exit_code = match ended.end {
             CommandEnd::Exited(code) => {
@@ -273,7 +282,7 @@ impl Runtime for Systemd {
     async fn version(&self) -> Result<String, RuntimeError> {
         match self.bus().await?.manager("Version").await {
             Ok(version) => Ok(<&str>::try_from(&version).unwrap_or_default().to_owned()),
-            Err(error) => Err(self.failed(BUS, error).await),
+            Err(error) => Err(self.failed(&self.name(), error).await),
         }
     }
 }

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::scope::Scope;
 use crate::host::runtime::RuntimeError;
 use crate::host::shell::shell_word;
 use crate::host::spec::{BuildImage, ContainerSpec, Resources, Restart};
@@ -45,10 +46,20 @@ impl About {
 
 /// Where the parts of a unit lie.
 pub(super) struct Places<'a> {
+    /// The manager that it is of.
+    pub(super) scope: &'a Scope,
+    /// The agent's directory.
+    pub(super) data_dir: &'a Path,
     /// The directory of its program.
     pub(super) artifact: &'a Path,
     /// The file of its environment.
     pub(super) environment: &'a Path,
+}
+
+impl Places<'_> {
+    fn sandbox(&self) -> Result<Vec<String>, RuntimeError> {
+        Ok(self.scope.sandbox(&bind(self.data_dir)?))
+    }
 }
 
 /// The unit file of a service.
@@ -66,37 +77,18 @@ pub(super) fn file(spec: &ContainerSpec, about: &About, places: &Places<'_>) -> 
     lines.push(format!("EnvironmentFile={}", bind(places.environment)?));
     lines.push(format!("BindReadOnlyPaths={}:{PROGRAM}", bind(places.artifact)?));
     lines.push(format!("Environment=PATH={PROGRAM}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"));
-    lines.extend(SANDBOX.map(str::to_owned));
+    lines.extend(places.sandbox()?);
     lines.push(format!("StateDirectory={}", state_directory(&about.labels, &spec.name)));
     lines.extend(restart(spec.restart).map(str::to_owned));
     lines.extend(bounds(spec));
     lines.extend(volumes(spec)?);
     if spec.restart != Restart::No {
-        lines.extend(["[Install]".to_owned(), "WantedBy=multi-user.target".to_owned()]);
+        lines.extend(["[Install]".to_owned(), format!("WantedBy={}", places.scope.target())]);
     }
     let about = STANDARD.encode(serde_json::to_vec(about).unwrap_or_default());
     lines.extend(["[X-Otturnaut]".to_owned(), format!("{ABOUT}{about}"), String::new()]);
     Ok(lines.join("\n"))
 }
-
-/// Nobody's user, and nothing of the machine but what a program needs to run: no compiler of programs at run time is kept
-/// from its work (`MemoryDenyWriteExecute` would).
-const SANDBOX: [&str; 14] = [
-    "DynamicUser=yes",
-    "NoNewPrivileges=yes",
-    "ProtectSystem=strict",
-    "ProtectHome=yes",
-    "PrivateTmp=yes",
-    "PrivateDevices=yes",
-    "ProtectKernelTunables=yes",
-    "ProtectKernelModules=yes",
-    "ProtectControlGroups=yes",
-    "RestrictSUIDSGID=yes",
-    "RestrictNamespaces=yes",
-    "LockPersonality=yes",
-    "CapabilityBoundingSet=",
-    "KillMode=mixed",
-];
 
 /// The command, in which `app` is the program; the program alone where there is none. The colon leaves dollars alone, and
 /// lets no sign before the first word be an order.
@@ -118,7 +110,7 @@ pub(super) fn beside(name: &str, places: &Places<'_>, command: &[String]) -> Res
         format!("--property=BindReadOnlyPaths={}:{PROGRAM}", bind(places.artifact)?),
     ];
     let ways = ["--quiet", "--wait", "--pipe", "--collect"].map(str::to_owned);
-    let sandbox = SANDBOX.map(|setting| format!("--property={setting}"));
+    let sandbox = places.sandbox()?.into_iter().map(|setting| format!("--property={setting}"));
     let words = command.iter().enumerate().map(|(at, word)| match (at, word.as_str()) {
         (0, NAME) => format!("{PROGRAM}/{NAME}"),
         (_, word) => word.to_owned(),
@@ -133,8 +125,7 @@ pub(super) struct Building<'a> {
     pub(super) name: &'a str,
     pub(super) build: &'a BuildImage,
     pub(super) command: &'a [String],
-    /// The file of its environment.
-    pub(super) environment: &'a Path,
+    pub(super) places: &'a Places<'a>,
     /// The directory of its secrets.
     pub(super) secrets: &'a Path,
 }
@@ -147,10 +138,10 @@ const SECRETS: &str = "/run/secrets";
 
 /// What `systemd-run` is told to build: a source tree, what is installed here, and the network.
 pub(super) fn building(building: &Building<'_>) -> Result<Vec<String>, RuntimeError> {
-    let Building { name, build, command, environment, secrets } = building;
+    let Building { name, build, command, places, secrets } = building;
     let tree = bind(&build.context)?;
     let mut properties = vec![
-        format!("EnvironmentFile={}", bind(environment)?),
+        format!("EnvironmentFile={}", bind(places.environment)?),
         format!("BindPaths={tree}:{TREE}"),
         format!("WorkingDirectory={TREE}"),
         format!("CPUWeight={}", limits::BUILD_CPU_WEIGHT),
@@ -163,7 +154,7 @@ pub(super) fn building(building: &Building<'_>) -> Result<Vec<String>, RuntimeEr
         properties.push(format!("BindReadOnlyPaths={}:{SECRETS}", bind(secrets)?));
     }
     properties.extend(bounded(build.resources));
-    properties.extend(SANDBOX.map(str::to_owned));
+    properties.extend(places.sandbox()?);
     let properties = properties.into_iter().map(|property| format!("--property={property}"));
     let ways = ["--quiet", "--wait", "--pipe", "--collect"].map(str::to_owned);
     let unit = format!("--unit={name}");
@@ -336,8 +327,13 @@ mod tests {
 
     fn written(spec: &ContainerSpec) -> String {
         let about = About { image: "shop".to_owned(), port: Some(12_345), ..About::default() };
-        let places =
-            Places { artifact: Path::new("/data/artifacts/ab"), environment: Path::new("/data/units/shop.env") };
+        let scope = Scope::of(None);
+        let places = Places {
+            scope: &scope,
+            data_dir: Path::new("/data"),
+            artifact: Path::new("/data/artifacts/ab"),
+            environment: Path::new("/data/units/shop.env"),
+        };
         file(spec, &about, &places).unwrap()
     }
 
@@ -378,7 +374,13 @@ mod tests {
 
     #[test]
     fn what_systemd_cannot_do_is_refused() {
-        let places = Places { artifact: Path::new("/a"), environment: Path::new("/b") };
+        let scope = Scope::of(None);
+        let places = Places {
+            scope: &scope,
+            data_dir: Path::new("/data"),
+            artifact: Path::new("/a"),
+            environment: Path::new("/b"),
+        };
         let refused = |spec: ContainerSpec| file(&spec, &About::default(), &places).unwrap_err().to_string();
         assert!(refused(ContainerSpec { networks: vec!["a".to_owned()], ..spec() }).contains("no networks"));
         assert!(refused(ContainerSpec { volumes: vec!["data:/x".to_owned()], ..spec() }).contains("a named one"));
