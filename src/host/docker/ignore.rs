@@ -143,6 +143,19 @@ mod tests {
     }
 
     #[test]
+    fn a_dockerfile_may_have_one_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, rule) in [(".dockerignore", "common"), ("web.dockerfile.dockerignore", "own")] {
+            io::Write::write_all(&mut fs::File::create(dir.path().join(name)).unwrap(), rule.as_bytes()).unwrap();
+        }
+        let ignored = |dockerfile: &str| {
+            let ignore = Ignore::read(dir.path(), dockerfile).unwrap();
+            ["common", "own"].map(|path| ignore.is_ignored(Path::new(path)))
+        };
+        assert_eq!([ignored("web.dockerfile"), ignored("Dockerfile")], [[false, true], [true, false]]);
+    }
+
+    #[test]
     fn the_last_line_that_matches_decides() {
         let rules = "# comment\n*.md\n!README.md\n\nsecret*\n/target\n**/node_modules\ndocs/**/draft?\n";
         for path in ["a.md", "secrets.txt", "target", "target/debug/x", "a/b/node_modules/c", "docs/x/y/draft1"] {
