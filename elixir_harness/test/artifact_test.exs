@@ -123,6 +123,8 @@ defmodule ArtifactTest do
     serve(listener, answer)
   end
 
+  # Of the releases only this machine's has `:ssl`.
+  @tag :once
   test "an archive comes over TLS from whom the machine trusts, and from nobody else", c do
     %{app: app, caddy: caddy, docker: docker, image: image} = c
     path = archive!(c)

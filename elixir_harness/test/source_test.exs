@@ -173,7 +173,8 @@ defmodule SourceTest do
   test "a build secret is there for its step, and in no image, message or log", %{app: app, node: node} do
     repo = Repo.create!("x")
     on_exit(fn -> File.rm_rf!(repo) end)
-    step = ~s(RUN --mount=type=secret,id=token ["/bin/busybox", "wc", "-c", "/run/secrets/token"]\n)
+    # A step of its own: of one that was built before nothing is said.
+    step = ~s(ENV RUN_OF=#{app}\nRUN --mount=type=secret,id=token ["/bin/busybox", "wc", "-c", "/run/secrets/token"]\n)
     File.write!(Path.join(repo, "Dockerfile"), step, [:append])
     Repo.commit!(repo, "x")
     secret = "tr0ub4dor-#{app}"
