@@ -227,9 +227,8 @@ async fn its_output_is_read_and_followed_to_its_end() {
     let gate = subject.data.path().join("gate");
     std::fs::create_dir(&gate).unwrap();
     std::fs::set_permissions(&gate, std::fs::Permissions::from_mode(0o777)).unwrap();
-    let script =
-        "echo one; echo two; while [ ! -e /gate/go ]; do busybox sleep 0.05; done; echo three; echo seen > /gate/said";
-    let task = ContainerSpec { volumes: vec![format!("{}:/gate", gate.display())], ..subject.task(&name, script) };
+    let script = "echo one; echo two; while [ ! -e /run/gate/go ]; do busybox sleep 0.05; done; echo three; echo seen > /run/gate/said";
+    let task = ContainerSpec { volumes: vec![format!("{}:/run/gate", gate.display())], ..subject.task(&name, script) };
     runtime.start(&task).await.unwrap();
     subject.lines(&name, 2).await;
     let mut log = runtime.logs(&name, &LogQuery { follow: true, ..LogQuery::default() }).await.unwrap();

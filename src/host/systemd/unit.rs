@@ -116,7 +116,7 @@ pub(super) fn beside(name: &str, places: &Places<'_>, command: &[String]) -> Res
         (_, word) => word.to_owned(),
     });
     let words: Vec<String> = words.collect();
-    let words = if words.iter().any(|word| word.contains('$')) { by_shell(&words) } else { words };
+    let words = if words.iter().all(|word| is_plain(word)) { words } else { by_shell(&words) };
     Ok(ways.into_iter().chain(own).chain(sandbox).chain(["--".to_owned()]).chain(words).collect())
 }
 
@@ -157,22 +157,23 @@ pub(super) fn building(building: &Building<'_>) -> Result<Vec<String>, RuntimeEr
     properties.extend(places.sandbox()?);
     let properties = properties.into_iter().map(|property| format!("--property={property}"));
     let ways = ["--quiet", "--wait", "--pipe", "--collect"].map(str::to_owned);
-    let unit = format!("--unit={name}");
-    Ok(ways.into_iter().chain([unit]).chain(properties).chain(["--".to_owned()]).chain(by_shell(command)).collect())
+    let unit = [format!("--unit={name}"), format!("--description=Otturnaut builds {}", build.tag)];
+    Ok(ways.into_iter().chain(unit).chain(properties).chain(["--".to_owned()]).chain(by_shell(command)).collect())
 }
 
 /// A command by way of a shell, which finds what is named by a path in its directory, and gives both outputs in the order in
-/// which they were written. No dollar is left in it: of one in a transient unit's arguments the manager makes another number of
-/// dollars where it reloads units between the unit's making and its start (seen in 252).
+/// which they were written. Nothing is left in it that systemd would have to escape: where units are reloaded between a
+/// transient unit's making and its start, 252 reads its own escapes (of dollars, quotes, semicolons) otherwise than it wrote them.
 fn by_shell(command: &[String]) -> Vec<String> {
     let words: Vec<_> = command.iter().map(|word| shell_word(word).to_string_lossy().into_owned()).collect();
     let script = format!("exec {} </dev/null 2>&1", words.join(" "));
-    let script = if script.contains('$') {
-        format!("echo {} | base64 -d | exec /bin/sh -s", STANDARD.encode(script))
-    } else {
-        script
-    };
+    let script = format!("echo {} | base64 -d | exec /bin/sh -s", STANDARD.encode(script));
     ["/bin/sh".to_owned(), "-c".to_owned(), script].into()
+}
+
+/// Whether systemd has nothing to escape in a word.
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-=:,@+".contains(&byte))
 }
 
 /// A text in quotes for systemd: escapes as in C, `%` doubled.
