@@ -614,7 +614,9 @@ async fn a_program_is_built_from_its_repository_by_nobodys_user_and_deployed() {
     for refused in ["touch: cannot touch '/etc/x'", "touch: cannot touch '/usr/x'", "cannot open directory '/root'"] {
         assert!(program.contains(refused), "{refused}: {program}");
     }
-    assert!(!program.contains("\n0\n") && !program.contains("environment\n"), "{program}");
+    assert!(!program.contains("\n0\n") && !program.contains("sources\n"), "{program}");
+    // A user has no other user to give: what is this build's own it sees, and nothing else of the agent's.
+    assert_eq!(program.contains("environment\n"), Ground::here() == Ground::SystemdUser, "{program}");
     assert_eq!(build_units(&deploys.app), [""; 0]);
     let sources = deploys.machine.data.path().join("sources");
     assert_eq!(std::fs::read_dir(sources).map_or(0, Iterator::count), 0, "the tree is gone");
