@@ -174,7 +174,9 @@ defmodule SourceTest do
     repo = Repo.create!("x")
     on_exit(fn -> File.rm_rf!(repo) end)
     # A step of its own: of one that was built before nothing is said.
-    step = ~s(ENV RUN_OF=#{app}\nRUN --mount=type=secret,id=token ["/bin/busybox", "wc", "-c", "/run/secrets/token"]\n)
+    step =
+      ~s(ENV RUN_OF=#{app}\nRUN --mount=type=secret,id=token ["/bin/busybox", "wc", "-c", "/run/secrets/token"]\n)
+
     File.write!(Path.join(repo, "Dockerfile"), step, [:append])
     Repo.commit!(repo, "x")
     secret = "tr0ub4dor-#{app}"
