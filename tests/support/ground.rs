@@ -219,6 +219,8 @@ impl Ground {
         for dir in ["bin", "www"] {
             std::fs::create_dir(root.path().join(dir)).unwrap();
         }
+        // One of the same content would be the same image, which another test may remove.
+        std::fs::write(root.path().join("www/mark"), tag).unwrap();
         std::fs::copy("/usr/bin/busybox", root.path().join("bin/busybox")).expect("busybox is installed");
         std::os::unix::fs::symlink("busybox", root.path().join("bin/sh")).unwrap();
         let archive = root.path().join("image.tar");

@@ -152,6 +152,22 @@ impl Engine {
         }
     }
 
+    async fn remove_once(&self, name: &str) -> Result<(), RuntimeError> {
+        let path = format!("containers/{}", api::part(name));
+        let query = [("force", "1".to_owned()), ("v", "1".to_owned())];
+        let request = self.api.request(Method::DELETE, &path, &query).timeout(limits::ENGINE_REQUEST);
+        match self.api.value(request).await {
+            Ok(_) => Ok(()),
+            // Somebody else is at it.
+            Err(RuntimeError::Http { status: 409, body, .. })
+                if api::message(&body).contains("already in progress") =>
+            {
+                Ok(())
+            }
+            Err(e) => Err(not_found(e, name)),
+        }
+    }
+
     /// Whether one that ended is started again by the engine: waits for as long as that may take.
     async fn lives_again(&self, name: &str) -> Result<bool, RuntimeError> {
         let ended = self.inspect(name).await?;
@@ -225,18 +241,12 @@ impl Runtime for Engine {
     }
 
     async fn remove(&self, name: &str) -> Result<(), RuntimeError> {
-        let path = format!("containers/{}", api::part(name));
-        let query = [("force", "1".to_owned()), ("v", "1".to_owned())];
-        let request = self.api.request(Method::DELETE, &path, &query).timeout(limits::ENGINE_REQUEST);
-        match self.api.value(request).await {
-            Ok(_) => Ok(()),
-            // Somebody else is at it.
-            Err(RuntimeError::Http { status: 409, body, .. })
-                if api::message(&body).contains("already in progress") =>
-            {
-                Ok(())
+        match self.remove_once(name).await {
+            // Podman stops what it removes, and fails where that ends by itself meanwhile: then it has ended.
+            Err(RuntimeError::Http { status: 500, body, .. }) if has_cause(&body, "container state improper") => {
+                self.remove_once(name).await
             }
-            Err(e) => Err(not_found(e, name)),
+            removed => removed,
         }
     }
 
@@ -353,11 +363,16 @@ impl Runtime for Engine {
 fn not_found(error: RuntimeError, name: &str) -> RuntimeError {
     match error {
         RuntimeError::Http { status: 404, .. } => RuntimeError::NotFound { name: name.to_owned() },
-        RuntimeError::Http { status: 500, body, .. } if body.get("cause") == Some(&json!("no such container")) => {
+        RuntimeError::Http { status: 500, body, .. } if has_cause(&body, "no such container") => {
             RuntimeError::NotFound { name: name.to_owned() }
         }
         other => other,
     }
+}
+
+/// Podman names the cause of an error apart.
+fn has_cause(body: &Value, cause: &str) -> bool {
+    body.get("cause").and_then(Value::as_str) == Some(cause)
 }
 
 #[cfg(test)]
