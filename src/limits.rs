@@ -258,6 +258,9 @@ pub const IGNORE_BYTES: u64 = 1 << 20;
 /// How long Podman may take to start a container again that has ended.
 pub const BETWEEN_LIVES: Duration = Duration::from_secs(2);
 
+/// Attempts at Podman's list of images, which fails where one goes meanwhile.
+pub const LISTINGS: usize = 5;
+
 /// Pause between two looks whether it has.
 pub const LIFE_LOOK: Duration = Duration::from_millis(50);
 

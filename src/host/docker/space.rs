@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::api::Api;
 use crate::host::runtime::{EngineSpace, KeptContainer, KeptImage, KeptVolume, RuntimeError, RuntimeKind};
+use crate::limits;
 
 /// Asks; engines add up all sizes for it, which takes them a while.
 pub(super) async fn ask(api: &Api) -> Result<EngineSpace, RuntimeError> {
@@ -11,7 +12,7 @@ pub(super) async fn ask(api: &Api) -> Result<EngineSpace, RuntimeError> {
     let list = |key: &str| told.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let images = match api.engine {
         // It tells half of an image's name there (seen in 4.3).
-        RuntimeKind::Podman => api.get("images/json", &[]).await?.as_array().cloned().unwrap_or_default(),
+        RuntimeKind::Podman => listed_by_podman(api).await?.as_array().cloned().unwrap_or_default(),
         RuntimeKind::Docker | RuntimeKind::Systemd => list("Images"),
     };
     Ok(EngineSpace {
@@ -20,6 +21,17 @@ pub(super) async fn ask(api: &Api) -> Result<EngineSpace, RuntimeError> {
         volumes: list("Volumes").iter().map(kept_volume).collect(),
         build_cache: list("BuildCache").iter().map(|cache| number(cache, "/Size")).sum(),
     })
+}
+
+/// The list fails where an image goes while it is made.
+async fn listed_by_podman(api: &Api) -> Result<Value, RuntimeError> {
+    for _ in 1..limits::LISTINGS {
+        match api.get("images/json", &[]).await {
+            Err(RuntimeError::Http { status: 500, .. }) => {}
+            listed => return listed,
+        }
+    }
+    api.get("images/json", &[]).await
 }
 
 fn kept_image(engine: RuntimeKind, image: &Value) -> KeptImage {
