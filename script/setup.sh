@@ -30,12 +30,8 @@ start_docker() {
   wait_for "dockerd (see /tmp/otturnaut-dockerd.log)" 60 docker_answers
 }
 
-# Podman with settings of its own, so that those of the machine stay as they are.
-start_podman() {
-  podman_answers && return 0
-  say "starting Podman's API"
-  local settings=/tmp/otturnaut-containers.conf
-  cat >"$settings" <<'CONF'
+podman_settings() {
+  cat >"$1" <<'CONF'
 [containers]
 default_ulimits = []
 [engine]
@@ -43,6 +39,14 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 CONF
+}
+
+# Podman with settings of its own, so that those of the machine stay as they are.
+start_podman() {
+  podman_answers && return 0
+  say "starting Podman's API"
+  local settings=/tmp/otturnaut-containers.conf
+  podman_settings "$settings"
   # Docker takes a registry on loopback without TLS; Podman has to be told, by port.
   local registries=/tmp/otturnaut-registries.conf port
   for port in {9900..9919}; do
@@ -67,14 +71,7 @@ start_rootless_podman() {
   # Its network is a device that everybody may open.
   as_root chmod 666 /dev/net/tun /dev/fuse
   as_root install -d -o "$user" -m 755 "$dir"
-  cat >"$settings" <<'CONF'
-[containers]
-default_ulimits = []
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-CONF
+  podman_settings "$settings"
   serve /tmp/otturnaut-rootless.log runuser -u "$user" -- env HOME="/home/$user" XDG_RUNTIME_DIR="$dir" \
     CONTAINERS_CONF="$settings" podman system service --time=0 "unix://$rootless_socket"
   wait_for "Podman's API without root (see /tmp/otturnaut-rootless.log)" 60 rootless_answers
