@@ -197,8 +197,8 @@ async fn what_fails_is_started_again_and_what_runs_once_is_not() {
     assert_eq!(subject.lines(&once, 1).await, ["began"]);
     runtime.stop(&again, Duration::from_secs(5)).await.unwrap();
     let lives = subject.lines(&again, 2).await.len();
-    sleep(Duration::from_secs(2)).await;
-    assert_eq!(subject.lines(&again, 2).await.len(), lives, "it stays stopped");
+    let next_life = timeout(Duration::from_secs(2), subject.lines(&again, lives + 1)).await;
+    assert!(next_life.is_err(), "it stays stopped: {next_life:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

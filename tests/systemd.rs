@@ -632,6 +632,8 @@ async fn a_build_command_that_fails_or_leaves_no_program_is_told_and_leaves_noth
         ("mkdir -p out/app", "is no file of its tree"),
         ("mkdir out; ln -s /etc/hostname out/app", "is no file of its tree"),
         ("mkdir out; echo text > out/app", "it is no program"),
+        // It has no such room: a file with nothing in it.
+        ("mkdir out; truncate --size=20G out/app", "has more than"),
         ("head -c 300M /dev/zero | tail -c 290M > /dev/null", "exited with"),
     ] {
         if build.starts_with("head") && Ground::here().is_unbounded() {

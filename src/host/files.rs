@@ -219,7 +219,8 @@ pub(super) fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()
     let nameless = match rustix::fs::open(directory, flags, Mode::from_raw_mode(mode)) {
         Ok(file) => file,
         // A file system that knows no files without a name.
-        Err(Errno::OPNOTSUPP) if !path.exists() => return write_atomic(path, content, mode),
+        Err(Errno::OPNOTSUPP) if path.exists() => return Err(ErrorKind::AlreadyExists.into()),
+        Err(Errno::OPNOTSUPP) => return write_atomic(path, content, mode),
         Err(error) => return Err(error.into()),
     };
     let mut file = File::from(nameless);

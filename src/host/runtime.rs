@@ -304,6 +304,14 @@ pub enum RuntimeError {
     },
 }
 
+impl RuntimeError {
+    /// Of an attribute that the engine would leave out, since it has nothing to bound it with.
+    pub(super) fn unbounded(engine: RuntimeKind, attribute: &str) -> Self {
+        let reason = format!("it bounds no {attribute} here, where it has no control group to do it with");
+        Self::Unsupported { engine, reason }
+    }
+}
+
 /// One engine.
 #[async_trait]
 pub trait Runtime: Send + Sync {

@@ -80,12 +80,6 @@ impl Api {
         RuntimeError::Http { engine: self.engine, status: 500, body: json!({ "message": reason }) }
     }
 
-    /// An attribute that the engine would leave out.
-    pub(super) fn unsupported(&self, attribute: &str) -> RuntimeError {
-        let reason = format!("it bounds no {attribute} here, where it has no control group to do it with");
-        RuntimeError::Unsupported { engine: self.engine, reason }
-    }
-
     pub(super) fn unclear(&self, reason: &str) -> RuntimeError {
         RuntimeError::Answer { engine: self.engine, reason: reason.to_owned() }
     }

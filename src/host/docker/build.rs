@@ -57,7 +57,7 @@ async fn classic(
     let mut query = [query(build, dockerfile), secrets].concat();
     let info = Info::ask(api).await?;
     if let Some(bound) = info.unbounded(build.resources) {
-        return Err(api.unsupported(bound));
+        return Err(RuntimeError::unbounded(api.engine, bound));
     }
     // Without control groups asking for a weight would fail the build.
     if !info.is_without_groups() {

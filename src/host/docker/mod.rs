@@ -206,7 +206,7 @@ impl Runtime for Engine {
             return Ok(());
         }
         match Info::ask(&self.api).await?.unbounded(resources) {
-            Some(bound) => Err(self.api.unsupported(bound)),
+            Some(bound) => Err(RuntimeError::unbounded(self.api.engine, bound)),
             None => Ok(()),
         }
     }

@@ -84,6 +84,9 @@ async fn take(systemd: &Systemd, (build, output): (&BuildImage, &Path)) -> Resul
         let real = tree.canonicalize().and_then(|tree| Ok((tree.join(&output).canonicalize()?, tree)));
         match real {
             Ok((program, tree)) if program.starts_with(&tree) && program.is_file() => {
+                if program.metadata().is_ok_and(|found| found.len() > limits::ARTIFACT_BYTES) {
+                    return Err(format!("its output {named} has more than {} bytes", limits::ARTIFACT_BYTES));
+                }
                 let taken = store.load(&program, |_| tag.clone());
                 taken.map(drop).map_err(|error| format!("its output {named} is not taken: {error}"))
             }

@@ -153,10 +153,7 @@ impl Systemd {
         ];
         let left_out = |name: &str| !given.split_whitespace().any(|given| given == name);
         match asked.into_iter().find(|(name, asked)| *asked && left_out(name)) {
-            Some((name, _)) => {
-                let reason = format!("it bounds no {name} here, where it has no control group to do it with");
-                Err(RuntimeError::Unsupported { engine: RuntimeKind::Systemd, reason })
-            }
+            Some((name, _)) => Err(RuntimeError::unbounded(RuntimeKind::Systemd, name)),
             None => Ok(()),
         }
     }
