@@ -17,6 +17,7 @@ use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings, UserManage
 use crate::limits;
 use crate::metrics::{self, MetricsError, Sources};
 use crate::node::{Node, Settings};
+use crate::shell;
 use crate::shutdown::Shutdown;
 use crate::watch::{self, About, Events, Figures, Live, Logs, Monitor, Tally, What};
 
@@ -58,7 +59,8 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         state,
         ports,
     };
-    let face = api::face(api);
+    let mut face = api::face(api);
+    shell::modules().into_iter().for_each(|module| face.modules.add(module));
     let node = registered.serve(face.modules, face.servers);
     if let Some(mission_control) = config.mission_control.clone() {
         let receiver = Receiver { node: mission_control, process: config.mission_control_process.clone() };

@@ -27,6 +27,9 @@ pub mod node;
 
 pub mod api;
 
+// a person at a terminal,
+pub mod shell;
+
 // or to those who collect figures,
 pub mod metrics;
 

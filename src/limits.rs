@@ -610,3 +610,45 @@ pub const ENGINE_EVENTS: usize = 256;
 
 /// Time for an engine to tell of an exit that came already.
 pub const EXIT_WORD: Duration = Duration::from_secs(2);
+
+/// Messages to a shell that wait for its `flush()`.
+pub const INBOX_MESSAGES: usize = 1_000;
+
+/// Bytes of them.
+pub const INBOX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of an expression that a shell reads: a person types some hundred, pastes some thousand.
+pub const SHELL_INPUT: usize = 64 * 1024;
+
+/// Expressions within expressions, by brackets and blocks.
+pub const SHELL_NESTING: usize = 40;
+
+/// Operators, fields and calls of one chain: each is an expression within the next.
+pub const SHELL_CHAIN: usize = 100;
+
+/// Deepest evaluation, functions that call functions included.
+pub const SHELL_DEPTH: usize = 160;
+
+/// Steps of one evaluation: some seconds.
+pub const SHELL_STEPS: u64 = 5_000_000;
+
+/// Elements of a list that a shell makes.
+pub const SHELL_ELEMENTS: usize = 1_000_000;
+
+/// Bytes of a text that a shell makes.
+pub const SHELL_SIZE: usize = 32 * 1024 * 1024;
+
+/// Results that `v()` remembers.
+pub const SHELL_HISTORY: usize = 50;
+
+/// Bytes of all of them: larger results are not remembered.
+pub const SHELL_HISTORY_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest sleep in a shell.
+pub const SHELL_SLEEP: Duration = Duration::from_secs(60);
+
+/// Candidates that a completion shows.
+pub const SHELL_CANDIDATES: usize = 200;
+
+/// Shells at once.
+pub const SHELLS: usize = 20;

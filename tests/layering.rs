@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("secret", &[]),
     ("node", &["term", "limits", "secret"]),
+    ("shell", &["term", "node", "limits"]),
     ("host", &["limits", "secret"]),
     ("apps", &["host", "limits", "secret"]),
     ("watch", &["host", "limits", "secret", "apps"]),
@@ -25,8 +26,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "api", "apps", "build", "config", "deploy", "host", "limits", "metrics", "node", "secret", "shutdown",
-            "term", "watch",
+            "api", "apps", "build", "config", "deploy", "host", "limits", "metrics", "node", "secret", "shell",
+            "shutdown", "term", "watch",
         ],
     ),
     ("cli", &["agent", "config", "shutdown", "telemetry"]),

@@ -64,6 +64,25 @@ impl Burst {
         }
     }
 
+    /// The messages themselves, for a process of this node.
+    pub(super) fn messages(&self) -> Vec<Term> {
+        let version = self.head.first().copied().into_iter();
+        let decoded = |message: &[u8]| codec::decode(&version.clone().chain(message.iter().copied()).collect()).ok();
+        self.bodies().filter_map(decoded).collect()
+    }
+
+    /// What each frame has behind its head.
+    fn bodies(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.frames.as_slice();
+        std::iter::from_fn(move || {
+            let (length, after) = rest.split_first_chunk::<4>()?;
+            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+            let (frame, after) = after.split_at_checked(length)?;
+            rest = after;
+            Some(frame.get(self.head.len()..).unwrap_or_default())
+        })
+    }
+
     /// The frames in the form of a link.
     pub(super) fn into_frames(self, form: Form) -> Vec<u8> {
         match form {
@@ -75,18 +94,14 @@ impl Burst {
     fn passed_through(&self) -> Vec<u8> {
         // The header is the version byte, a tag and a count of none.
         let (Some(version), Some(control)) = (self.head.first(), self.head.get(3..)) else { return Vec::new() };
-        let (mut out, mut rest) = (Vec::with_capacity(self.frames.len()), self.frames.as_slice());
-        while let Some((length, after)) = rest.split_first_chunk::<4>() {
-            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-            let Some((frame, after)) = after.split_at_checked(length) else { break };
-            let message = frame.get(self.head.len()..).unwrap_or_default();
+        let mut out = Vec::with_capacity(self.frames.len());
+        for message in self.bodies() {
             // As long as it was: three bytes of a header are one of a type and two of a version.
-            out.extend(u32::try_from(length).unwrap_or(0).to_be_bytes());
+            out.extend(u32::try_from(self.head.len() + message.len()).unwrap_or(0).to_be_bytes());
             out.extend([PASS_THROUGH, *version]);
             out.extend_from_slice(control);
             out.push(*version);
             out.extend_from_slice(message);
-            rest = after;
         }
         out
     }

@@ -118,21 +118,53 @@ fn call(to: &Mailbox<'_>, server: &dyn GenServer, from: &From, request: &Term) {
     if let Some(later) = server.call_later(&context, request) {
         return answer_later(to, from, later);
     }
-    let answered = catch_unwind(AssertUnwindSafe(|| server.call(&context, request)));
+    let caller = pair(Term::from(from.pid.clone()), from.tag.clone());
+    match answer(&context, server, (&caller, request)) {
+        Ok(answer) => reply(to, from, &answer),
+        Err(reason) => to.node.server_ended(&to.pid, &reason),
+    }
+}
+
+/// What a server answers to a caller's request, or the reason that it ends with.
+fn answer(context: &Context, server: &dyn GenServer, (caller, request): (&Term, &Term)) -> Result<Term, Term> {
+    let answered = catch_unwind(AssertUnwindSafe(|| server.call(context, request)));
     let frame = |args| list([tuple([atom(server.module()), atom("handle_call"), args, location()])]);
     let stack = || frame(Term::Int(3));
-    let reason = match answered {
-        Ok(Ok(Some(answer))) => return reply(to, from, &answer),
-        Ok(Ok(None)) => {
-            let caller = pair(Term::from(from.pid.clone()), from.tag.clone());
-            pair(atom("function_clause"), frame(list([request.clone(), caller, server.state()])))
-        }
+    Err(match answered {
+        Ok(Ok(Some(answer))) => return Ok(answer),
+        Ok(Ok(None)) => pair(atom("function_clause"), frame(list([request.clone(), caller.clone(), server.state()]))),
         Ok(Err(Raise::Error(error, _))) => pair(error, stack()),
         Ok(Err(Raise::Exit(reason))) => reason,
         Ok(Err(Raise::Throw(value))) => pair(pair(atom("nocatch"), value), stack()),
         Err(panic) => rpc::panic_reason(&*panic),
-    };
-    to.node.server_ended(&to.pid, &reason);
+    })
+}
+
+impl super::Node {
+    /// Calls a registered server of this node from one of its processes.
+    ///
+    /// # Errors
+    /// There is no such server, or it ended with what the call raised.
+    pub async fn call_server(&self, context: &Context, named: &Term, request: &Term) -> Result<Term, Raise> {
+        let call = || tuple([atom("Elixir.GenServer"), atom("call"), list([named.clone(), request.clone()])]);
+        let Some((pid, process)) = server_of(self, named) else {
+            return Err(Raise::Exit(pair(atom("noproc"), call())));
+        };
+        if process.is_suspended() {
+            return Err(Raise::Exit(pair(atom("suspended"), call())));
+        }
+        process.took();
+        if let Some(later) = process.server.call_later(context, request) {
+            return Ok(later.await);
+        }
+        match answer(context, process.server.as_ref(), (&Term::NIL, request)) {
+            Ok(answer) => Ok(answer),
+            Err(reason) => {
+                self.server_ended(&pid, &reason);
+                Err(Raise::Exit(pair(reason, call())))
+            }
+        }
+    }
 }
 
 /// Answers when the answer is there, and serves others meanwhile.

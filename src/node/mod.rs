@@ -25,6 +25,7 @@ mod frames;
 mod function;
 mod gen_server;
 mod handshake;
+mod inbox;
 mod input;
 mod kernel;
 mod link;
@@ -54,6 +55,7 @@ mod transport;
 pub use burst::Burst;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
 pub use gen_server::GenServer;
+pub use inbox::Inbox;
 pub use named::{Connection, Named};
 pub use raise::Raise;
 pub use tls::{Tls, TlsError, TlsFiles};
@@ -316,8 +318,7 @@ impl Node {
     /// As [`Node::send`].
     pub async fn send_all(&self, from: &Pid, to: &Pid, messages: Vec<Term>) -> Result<(), Gone> {
         if self.0.processes.is_own(to) {
-            // Processes of this node take no messages; servers are called.
-            return if self.is_alive(to) { Ok(()) } else { Err(Gone) };
+            return self.send_here(to, &messages).await;
         }
         let mut burst = Burst::new(from, to);
         for message in &messages {
@@ -333,8 +334,29 @@ impl Node {
     /// # Errors
     /// The link to its node is gone.
     pub async fn send_burst(&self, burst: Burst) -> Result<(), Gone> {
+        if self.0.processes.is_own(&burst.to) {
+            return self.send_here(&burst.to, &burst.messages()).await;
+        }
         let link = self.reach(&burst.to.node).await.map_err(|_| Gone)?;
         if burst.is_empty() { Ok(()) } else { link.queue.put_stream(burst).await }
+    }
+
+    /// Messages to a process of this node: to its inbox, if it has one. Servers are called.
+    async fn send_here(&self, to: &Pid, messages: &[Term]) -> Result<(), Gone> {
+        if !self.is_alive(to) {
+            return Err(Gone);
+        }
+        if let Some(inbox) = self.0.processes.inbox(to) {
+            for message in messages {
+                inbox.put_when_room(message).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on a process of this node takes the messages that are sent to it; before they are dropped.
+    pub fn open_inbox(&self, pid: &Pid) -> Inbox {
+        self.0.processes.open_inbox(pid)
     }
 
     /// Sends something to what `control` names on another node, which is dialled if need be.

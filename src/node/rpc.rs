@@ -15,7 +15,7 @@ use super::function::WaitingBody;
 use super::link::Link;
 use super::outgoing::Frames;
 use super::processes::{Kill, Kind, Linked, Process, Watcher};
-use super::{Body, CallResult, Context, Node, Raise, pair, remarks};
+use super::{Body, CallResult, Context, Modules, Node, Raise, pair, remarks};
 use crate::term::codec::Encoder;
 use crate::term::{Atom, Inspect, Pid, Term, atom, binary, elixir, list, map, tuple};
 
@@ -192,6 +192,36 @@ impl Started<'_> {
 
     fn linked(&self) -> Option<Linked> {
         self.flags.link.then(|| Linked { link: self.link.clone(), pid: self.request.from.clone() })
+    }
+}
+
+impl Node {
+    /// Whether there is such a function.
+    pub fn exports(&self, module: &str, function: &str, arity: usize) -> bool {
+        self.0.modules.lookup(module, function, arity).is_some()
+    }
+
+    /// All modules and their functions.
+    pub fn modules(&self) -> &Modules {
+        &self.0.modules
+    }
+
+    /// Calls a function in the process that `context` names.
+    ///
+    /// # Errors
+    /// What the function raised; `undef` if there is none.
+    pub async fn call(&self, context: Context, (module, function): (Atom, Atom), args: Vec<Term>) -> CallResult {
+        let call = Call { module, function, args };
+        let body = self.0.modules.lookup(call.module.as_str(), call.function.as_str(), call.args.len());
+        let result = match body.cloned() {
+            None => return Err(undef(&call)),
+            Some(Body::Immediate(body)) => catch_unwind(AssertUnwindSafe(|| body(&context, &call.args))),
+            Some(Body::Waiting(body)) => {
+                let args = call.args.clone();
+                AssertUnwindSafe(async move { body(context, args).await }).catch_unwind().await
+            }
+        };
+        result.unwrap_or_else(|panic| Err(panicked(&*panic))).map_err(|raise| with_stack(raise, &call))
     }
 }
 

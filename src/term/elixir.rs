@@ -85,6 +85,29 @@ pub(super) fn date_time_text(time: &Map) -> Option<String> {
     Some(format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction}Z"))
 }
 
+/// A `%Range{}`.
+pub fn range(first: i64, last: i64, step: i64) -> Term {
+    structure("Elixir.Range", [("first", first.into()), ("last", last.into()), ("step", step.into())])
+}
+
+/// First, last and step of a `%Range{}`; nothing for any other map.
+pub fn as_range(range: &Map) -> Option<[i64; 3]> {
+    if !range.get_atom(STRUCT)?.is_atom("Elixir.Range") {
+        return None;
+    }
+    let number = |key: &str| match range.get_atom(key) {
+        Some(Term::Int(value)) => Some(*value),
+        _ => None,
+    };
+    Some([number("first")?, number("last")?, number("step")?])
+}
+
+/// A `%Range{}` as it is written; nothing for any other map.
+pub(super) fn range_text(range: &Map) -> Option<String> {
+    let [first, last, step] = as_range(range)?;
+    Some(if step == 1 { format!("{first}..{last}") } else { format!("{first}..{last}//{step}") })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

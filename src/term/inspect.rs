@@ -127,9 +127,50 @@ fn write_separated<'t, T: 't>(
     Ok(())
 }
 
+/// Whether a list is shown as text.
+pub(super) fn is_charlist(elements: &[Term]) -> bool {
+    !elements.is_empty() && elements.iter().all(|e| matches!(e, Term::Int(9 | 10 | 13 | 32..=126)))
+}
+
+/// Whether this is `{key, value}` of a keyword list.
+pub(super) fn is_pair(element: &Term) -> bool {
+    matches!(element.as_tuple(), Some([Term::Atom(_), _]))
+}
+
+/// Whether a map is shown as something else than its pairs.
+pub(super) fn is_sigil(map: &Map) -> bool {
+    elixir::date_time_text(map).is_some() || elixir::range_text(map).is_some()
+}
+
+/// A binary's text of at most so many characters.
+pub(super) fn binary_text(bytes: &[u8], characters: usize) -> String {
+    let text = std::str::from_utf8(bytes).ok().filter(|text| text.chars().count() > characters);
+    match text {
+        Some(text) => {
+            let head: String = text.chars().take(characters).collect();
+            format!("{} <> ...", Inspect::short(&super::binary(head), usize::MAX))
+        }
+        None => Inspect::short(&Term::Binary(bytes.to_vec().into()), characters.saturating_mul(4)),
+    }
+}
+
+/// A key of a map or a keyword list with what stands between it and its value.
+pub(super) fn key_text(key: &Term) -> String {
+    if let Term::Atom(atom) = key {
+        let text = atom_text(atom.as_str());
+        if let Some(bare) = text.strip_prefix(':') {
+            return format!("{bare}: ");
+        }
+        if matches!(text.as_str(), "nil" | "true" | "false") {
+            return format!("{text}: ");
+        }
+        return format!("{text} => ");
+    }
+    format!("{} => ", Inspect::short(key, DEBUG_CHARACTERS))
+}
+
 fn write_list(out: &mut Bounded<'_, '_>, elements: &[Term]) -> fmt::Result {
-    let printable = |e: &Term| matches!(e, Term::Int(9 | 10 | 13 | 32..=126));
-    if !elements.is_empty() && elements.iter().all(printable) {
+    if is_charlist(elements) {
         let code = |e: &Term| match e {
             Term::Int(code) => u8::try_from(*code).ok().map(char::from),
             _ => None,
@@ -137,9 +178,8 @@ fn write_list(out: &mut Bounded<'_, '_>, elements: &[Term]) -> fmt::Result {
         out.write_str("~c")?;
         return write_quoted(out, &elements.iter().filter_map(code).collect::<String>());
     }
-    let pair = |element: &Term| matches!(element.as_tuple(), Some([Term::Atom(_), _]));
     out.write_char('[')?;
-    if !elements.is_empty() && elements.iter().all(pair) {
+    if !elements.is_empty() && elements.iter().all(is_pair) {
         write_separated(out, elements, |out, element| match element.as_tuple() {
             Some([key, value]) => write_pair(out, key, value),
             _ => Ok(()),
@@ -155,6 +195,9 @@ fn write_map(out: &mut Bounded<'_, '_>, map: &Map) -> fmt::Result {
     if let Some(time) = elixir::date_time_text(map) {
         return write!(out, "~U[{time}]");
     }
+    if let Some(range) = elixir::range_text(map) {
+        return out.write_str(&range);
+    }
     out.write_char('%')?;
     if let Some(module) = module {
         out.write_str(module.strip_prefix("Elixir.").unwrap_or(module))?;
@@ -166,20 +209,7 @@ fn write_map(out: &mut Bounded<'_, '_>, map: &Map) -> fmt::Result {
 }
 
 fn write_pair(out: &mut Bounded<'_, '_>, key: &Term, value: &Term) -> fmt::Result {
-    match key {
-        Term::Atom(atom) => {
-            let text = atom_text(atom.as_str());
-            match text.strip_prefix(':') {
-                Some(bare) => write!(out, "{bare}: ")?,
-                None if matches!(text.as_str(), "nil" | "true" | "false") => write!(out, "{text}: ")?,
-                None => write!(out, "{text} => ")?,
-            }
-        }
-        key => {
-            write_term(out, key)?;
-            out.write_str(" => ")?;
-        }
-    }
+    out.write_str(&key_text(key))?;
     write_term(out, value)
 }
 
@@ -263,7 +293,8 @@ mod tests {
             (tuple([Term::OK, Term::Int(5)]), "{:ok, 5}"),
             (map([("a", Term::Int(1))]), "%{a: 1}"),
             (Term::Map([(binary("k"), Term::Int(1))].into_iter().collect()), "%{\"k\" => 1}"),
-            (map([("__struct__", atom("Elixir.Range")), ("first", Term::Int(1))]), "%Range{first: 1}"),
+            (map([("__struct__", atom("Elixir.Release")), ("first", Term::Int(1))]), "%Release{first: 1}"),
+            (crate::term::elixir::range(1, 5, 2), "1..5//2"),
             (Term::Improper(Box::new((vec![Term::Int(1)], atom("t")))), "[1 | :t]"),
         ];
         for (term, text) in cases {

@@ -17,6 +17,8 @@ pub mod elixir;
 mod identifier;
 mod inspect;
 mod number;
+pub mod order;
+mod pretty;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod read;
@@ -28,6 +30,7 @@ pub use codec::{DecodeError, EncodeError};
 pub use identifier::{Pid, Port, Reference, TooManyWords};
 pub use inspect::Inspect;
 pub use number::{Float, NotFinite};
+pub use pretty::Pretty;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

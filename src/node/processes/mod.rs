@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use super::control::Target;
+use super::inbox::Inbox;
 use super::link::Link;
 use super::share::Share;
 use crate::limits;
@@ -49,6 +50,8 @@ pub(super) struct Process {
     pub(super) supervisor: Option<&'static str>,
     /// The link whose peer asked for it, and the bytes of memory that its arguments take.
     pub(super) account: (Option<u64>, usize),
+    /// What takes its messages, if it takes any.
+    inbox: Option<Inbox>,
     watchers: HashMap<WatcherKey, Watcher>,
     linked: HashMap<Pid, Linked>,
     /// Futures of this program that wait for its end.
@@ -67,7 +70,8 @@ impl Process {
     pub(super) fn new(pid: Pid, kind: Kind, initial_call: InitialCall) -> Self {
         let group_leader = Term::from(pid.clone());
         let (watchers, linked, waiting) = (HashMap::new(), HashMap::new(), Vec::new());
-        Self { pid, kind, initial_call, group_leader, supervisor: None, account: (None, 0), watchers, linked, waiting }
+        let (supervisor, account, inbox) = (None, (None, 0), None);
+        Self { pid, kind, initial_call, group_leader, supervisor, account, inbox, watchers, linked, waiting }
     }
 
     pub(super) fn watched_by(&self) -> impl Iterator<Item = &Pid> {
@@ -321,6 +325,21 @@ impl Processes {
             table.bonds.give_back(Some(gone.link.id), 1);
         }
         gone.is_some()
+    }
+
+    /// From here on a process takes messages.
+    pub(super) fn open_inbox(&self, pid: &Pid) -> Inbox {
+        let inbox = Inbox::default();
+        let Some(key) = self.key(pid) else { return inbox };
+        if let Some(process) = self.table().live.get_mut(&key) {
+            process.inbox = Some(inbox.clone());
+        }
+        inbox
+    }
+
+    /// What takes the messages of a process, if it takes any.
+    pub(super) fn inbox(&self, pid: &Pid) -> Option<Inbox> {
+        self.with(pid, |process, _| process.inbox.clone()).flatten()
     }
 
     /// Names another group leader of a process.

@@ -1,0 +1,65 @@
+//! What an expression comes to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fault;
+use super::syntax::{Clause, Expr};
+use crate::node::Raise;
+use crate::term::{Atom, Term};
+
+/// Variables and what they hold.
+pub(super) type Scope = BTreeMap<String, Value>;
+
+/// A value: data, or a function, which is no data here and goes into no collection.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    Term(Term),
+    Function(Arc<Function>),
+}
+
+/// A function that was written or captured.
+#[derive(Debug)]
+pub(super) enum Function {
+    /// `fn ... end`, with the variables around it.
+    Clauses(Arc<Vec<Clause>>, Scope),
+    /// `&(...)`: its body and the number of its arguments.
+    Capture(Arc<Expr>, usize, Scope),
+    /// `&Module.name/arity`; of the shell itself without a module.
+    Named(Option<Atom>, String, usize),
+}
+
+impl Function {
+    pub(super) fn arity(&self) -> usize {
+        match self {
+            Self::Clauses(clauses, _) => clauses.first().map_or(0, |clause| clause.patterns.len()),
+            Self::Capture(_, arity, _) | Self::Named(_, _, arity) => *arity,
+        }
+    }
+}
+
+impl Value {
+    /// The data.
+    pub(super) fn term(self) -> Result<Term, Raise> {
+        match self {
+            Self::Term(term) => Ok(term),
+            Self::Function(_) => Err(fault::unknown("a function inside of data, or handed to the node,")),
+        }
+    }
+
+    /// Whether it counts as true: all but `nil` and `false`.
+    pub(super) fn is_true(&self) -> bool {
+        !matches!(self, Self::Term(term) if term.is_atom("nil") || term.is_atom("false"))
+    }
+}
+
+impl<T: Into<Term>> From<T> for Value {
+    fn from(value: T) -> Self {
+        Self::Term(value.into())
+    }
+}
+
+/// The data of several values.
+pub(super) fn terms(values: Vec<Value>) -> Result<Vec<Term>, Raise> {
+    values.into_iter().map(Value::term).collect()
+}
