@@ -12,6 +12,7 @@ use crate::api::{self, Api, Receiver, Subscriptions};
 use crate::apps::{AppState, PortManager};
 use crate::build::{Build, Git};
 use crate::config::Config;
+use crate::control;
 use crate::deploy::{Engine, EngineSettings};
 use crate::host::{self, Host, HostSettings, OpenFiles, ProxySettings, UserManager};
 use crate::limits;
@@ -66,6 +67,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         let receiver = Receiver { node: mission_control, process: config.mission_control_process.clone() };
         api::report(&node, &events, (receiver, storage));
     }
+    serve_commands(&config, &node, (&tasks, &shutdown)).await;
     metrics.serve((figures, &events), (&engine, &node), (&tasks, &shutdown));
     tracing::info!(node = %node.name(), version = env!("CARGO_PKG_VERSION"), "ready");
     shutdown.requested.cancelled().await;
@@ -159,6 +161,16 @@ fn watch_all((live, monitor, figures): (&Live, &Monitor, &Figures), tasks: &Task
     tasks.spawn(async move { figures.run(stop_figures).await });
 }
 
+/// Lets commands of this machine reach the agent. Without them it does its work all the same.
+async fn serve_commands(config: &Config, node: &Node, (tasks, shutdown): (&TaskTracker, &Shutdown)) {
+    match control::Server::open(&config.data_dir).await {
+        Ok(server) => drop(tasks.spawn(server.serve(node.clone(), shutdown.requested.clone()))),
+        Err(e) => {
+            tracing::warn!("commands such as `otturnaut rpc` will not reach this agent: {:#}", anyhow::Error::from(e))
+        }
+    }
+}
+
 /// Metrics, if they are wanted.
 struct Metrics(Option<metrics::Server>);
 
@@ -241,5 +253,6 @@ fn node_settings(config: &Config, shutdown: &Shutdown) -> Settings {
         supervisor: "Elixir.Otturnaut.Supervisor",
         application: ("otturnaut", env!("CARGO_PKG_VERSION")),
         stop: shutdown.requested.clone(),
+        again: shutdown.again.clone(),
     }
 }

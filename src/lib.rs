@@ -30,6 +30,8 @@ pub mod api;
 // a person at a terminal,
 pub mod shell;
 
+pub mod control;
+
 // or to those who collect figures,
 pub mod metrics;
 

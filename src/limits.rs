@@ -652,3 +652,21 @@ pub const SHELL_CANDIDATES: usize = 200;
 
 /// Shells at once.
 pub const SHELLS: usize = 20;
+
+/// Commands of this machine that are connected at once.
+pub const CONTROL_CONNECTIONS: usize = 64;
+
+/// Bytes of a request of theirs: a line of a shell and what is around it.
+pub const CONTROL_REQUEST: usize = SHELL_INPUT + 1024;
+
+/// Bytes of an answer that they take: the largest that the node sends to anybody.
+pub const CONTROL_ANSWER: usize = 256 * 1024 * 1024;
+
+/// Pause after a connection that could not be taken.
+pub const CONTROL_PAUSE: Duration = Duration::from_millis(100);
+
+/// Time for the agent to say that it is there.
+pub const CONTROL_PING: Duration = Duration::from_secs(5);
+
+/// Time that `stop` and `restart` wait for the end: running deploys may end before it.
+pub const CONTROL_END: Duration = Duration::from_secs(60);

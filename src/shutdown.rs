@@ -8,6 +8,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Shutdown {
     /// Cancelled when the program is asked to end; running work may finish.
     pub requested: CancellationToken,
+    /// Cancelled when the program is asked to begin anew after its end.
+    pub again: CancellationToken,
     /// Cancelled when it is asked again: nothing is waited for any more.
     pub forced: CancellationToken,
 }

@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("node", &["term", "limits", "secret"]),
     ("shell", &["term", "node", "limits"]),
+    ("control", &["term", "node", "shell", "limits"]),
     ("host", &["limits", "secret"]),
     ("apps", &["host", "limits", "secret"]),
     ("watch", &["host", "limits", "secret", "apps"]),
@@ -26,11 +27,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "agent",
         &[
-            "api", "apps", "build", "config", "deploy", "host", "limits", "metrics", "node", "secret", "shell",
-            "shutdown", "term", "watch",
+            "api", "apps", "build", "config", "control", "deploy", "host", "limits", "metrics", "node", "secret",
+            "shell", "shutdown", "term", "watch",
         ],
     ),
-    ("cli", &["agent", "config", "shutdown", "telemetry"]),
+    ("cli", &["agent", "config", "control", "host", "limits", "node", "shutdown", "telemetry", "term"]),
     ("main", &["cli"]),
 ];
 

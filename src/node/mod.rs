@@ -106,6 +106,8 @@ pub struct Settings {
     pub application: (&'static str, &'static str),
     /// Cancelled by `init:stop/0`, `erlang:halt/0` and their kin: the program is asked to end.
     pub stop: CancellationToken,
+    /// Cancelled before it by `init:restart/0`: the program is asked to begin anew.
+    pub again: CancellationToken,
 }
 
 /// A message could not be delivered: its process, or the link to its node, is gone.

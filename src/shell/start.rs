@@ -100,11 +100,15 @@ async fn take_terminal(context: &Context, inbox: &Inbox, (parent, reference): (&
 /// # Errors
 /// The terminal is gone.
 pub async fn converse(context: Context, terminal: Arc<dyn Terminal>, inbox: Inbox) -> Result<(), Closed> {
-    let name = context.node.name().as_str().to_owned();
-    terminal.print(format!("A shell of {name}. h() helps, Tab completes.\n")).await?;
+    let node = context.node.clone();
+    terminal.print(format!("A shell of {}. h() helps, Tab completes.\n", node.name().as_str())).await?;
     let mut session = Session::new(context, terminal.clone(), inbox);
     loop {
-        let text = match terminal.read(session.prompt()).await? {
+        let line = tokio::select! {
+            line = terminal.read(session.prompt()) => line?,
+            () = node.closing() => return terminal.print("\nthe agent ends\n".to_owned()).await,
+        };
+        let text = match line {
             Line::End => return Ok(()),
             Line::Interrupted => {
                 session.forget();

@@ -226,15 +226,17 @@ fn write_binary(out: &mut Bounded<'_, '_>, bytes: &[u8]) -> fmt::Result {
 
 fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
     out.write_char('"')?;
-    for character in text.chars() {
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
         match character {
+            // Read again, it must not become code.
+            '#' if rest.peek() == Some(&'{') => out.write_str("\\#")?,
             '"' => out.write_str("\\\"")?,
             '\\' => out.write_str("\\\\")?,
             '\n' => out.write_str("\\n")?,
             '\r' => out.write_str("\\r")?,
             '\t' => out.write_str("\\t")?,
             '\x1b' => out.write_str("\\e")?,
-            '#' => out.write_char('#')?,
             c => out.write_char(c)?,
         }
     }
@@ -282,6 +284,7 @@ mod tests {
             (atom("Elixir.Otturnaut.AppState"), "Otturnaut.AppState"),
             (atom("with space@x"), ":\"with space@x\""),
             (atom("in_use?"), ":in_use?"),
+            (binary("#{x} #"), "\"\\#{x} #\""),
             (binary("a \"b\"\n"), "\"a \\\"b\\\"\\n\""),
             (Term::Binary(Bytes::from_static(&[0, 255])), "<<0, 255>>"),
             (Term::Bits(Box::new((Bytes::from_static(&[255, 128]), 1))), "<<255, 1::size(1)>>"),

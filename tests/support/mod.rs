@@ -50,6 +50,7 @@ pub fn settings(epmd_port: u16) -> Settings {
         supervisor: "Elixir.Trial.Supervisor",
         application: ("otturnaut", "0.0.0"),
         stop: CancellationToken::new(),
+        again: CancellationToken::new(),
     }
 }
 

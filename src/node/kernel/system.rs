@@ -20,8 +20,11 @@ pub(super) fn init() -> Module {
         context.node.0.settings.stop.cancel();
         Ok(Term::OK)
     };
-    // Whoever supervises the program (systemd, compose) starts it again.
-    Module::new("init").immediate("stop", 0..=1, stop).immediate("restart", 0..=1, stop)
+    let restart = move |context: &Context, args: &[Term]| {
+        context.node.0.settings.again.cancel();
+        stop(context, args)
+    };
+    Module::new("init").immediate("stop", 0..=1, stop).immediate("restart", 0..=1, restart)
 }
 
 pub(super) fn net_kernel() -> Module {

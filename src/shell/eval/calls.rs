@@ -125,4 +125,3 @@ impl Evaluator {
         Ok(results)
     }
 }
-

@@ -3,6 +3,10 @@
 //! All of it is checked before any port is opened, and everything that is wrong is said at once: the variable, its value
 //! (never the cookie) and what is right.
 
+mod file;
+
+pub use file::Environment;
+
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -78,6 +82,11 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// The data directory alone, which the commands beside the agent need.
+pub fn data_dir(environment: &Environment) -> PathBuf {
+    Env { lookup: &|name| environment.get(name), errors: Vec::new() }.data_dir()
 }
 
 /// A variable that is missing or wrong.
