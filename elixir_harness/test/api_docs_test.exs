@@ -48,6 +48,21 @@ defmodule ApiDocsTest do
         do: assert(code =~ ", #{inspect(name)}, [", "#{@document}:#{line} has no example of #{name}")
   end
 
+  test "Erlang's own functions that it lists are there", %{node: node} do
+    listed =
+      for [_, module, functions] <- Regex.scan(~r/^\| `(:\w+|System)` \| (.*) \|$/m, File.read!(@document)),
+          [_, name, arities] <- Regex.scan(~r/`(\w+)\/([\d,]+)`/, functions),
+          arity <- String.split(arities, ","),
+          do: {module(module), String.to_atom(name), String.to_integer(arity)}
+
+    assert length(listed) > 50
+    missing = for {m, f, a} = mfa <- listed, not call(node, :erlang, :function_exported, [m, f, a]), do: mfa
+    assert [] == missing
+  end
+
+  defp module(":" <> name), do: String.to_atom(name)
+  defp module(name), do: Module.concat([name])
+
   # The engine alone knows what an agent of that name has left: it is stopped by then.
   defp clean_up(node) do
     for app <- ["shop", "blog", "wiki"],

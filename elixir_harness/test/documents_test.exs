@@ -62,6 +62,17 @@ defmodule DocumentsTest do
     Wait.until("the agent over TLS", fn -> Peer.call(peer, Node, :ping, [agent.node]) == :pong end)
   end
 
+  test "bounds of the protocol are those of the agent" do
+    limits = unbroken(File.read!(Docs.path("../src/limits.rs")))
+    rows = Regex.scan(~r/^\| `([A-Z_]+)` \| (\d+) ?(\w*) \|/m, File.read!(Docs.path("protocol.md")))
+    assert length(rows) > 30
+
+    for [_, name, number, unit] <- rows do
+      assert [_, value] = Regex.run(~r/pub const #{name}: \w+ = ([^;]+);/, limits), name
+      assert {name, plain(value)} == {name, String.to_integer(number) * factor(unit)}
+    end
+  end
+
   test "links lead somewhere" do
     for path <- Path.wildcard(Docs.path("*.{md,livemd}")),
         [_, target] <- Regex.scan(~r/\]\(([^)]+)\)/, File.read!(path)),
@@ -70,6 +81,25 @@ defmodule DocumentsTest do
       found = if file == "", do: path, else: Path.expand(file, Path.dirname(path))
       assert File.exists?(found), "#{Path.basename(path)}: #{target}"
       for name <- anchor, do: assert(name in anchors(File.read!(found)), "#{Path.basename(path)}: #{target}")
+    end
+  end
+
+  # A number, or milliseconds of a duration.
+  defp plain(value) do
+    case Regex.run(~r/Duration::from_(\w+)\((\d+)\)/, value) do
+      [_, unit, number] -> String.to_integer(number) * factor(unit)
+      nil -> value |> String.replace("_", "") |> Code.eval_string() |> elem(0)
+    end
+  end
+
+  defp factor(unit) do
+    case unit do
+      "" -> 1
+      "KiB" -> 1024
+      "MiB" -> 1024 * 1024
+      of when of in ["ms", "millis"] -> 1
+      of when of in ["s", "secs"] -> 1_000
+      of when of in ["min", "mins"] -> 60_000
     end
   end
 
