@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Where an installed agent's service takes its environment from.
-pub const FILE: &str = "/etc/otturnaut/otturnaut.env";
+pub(super) const FILE: &str = "/etc/otturnaut/otturnaut.env";
 
 /// Variables of this process's environment; where `RELEASE_NODE` is not among them, those of the installed agent's file
 /// count for what it lacks.
