@@ -36,7 +36,7 @@ defmodule ComposeTest do
     repository = Path.expand("../..", __DIR__)
     File.mkdir_p!(Path.join(dir, "dist"))
 
-    for file <- ["Dockerfile", ".dockerignore", "docker-compose.yml", "packaging"],
+    for file <- ["Dockerfile", ".dockerignore", "docker-compose.yml", "docker-compose.dev.yml", "packaging"],
         do: File.cp_r!(Path.join(repository, file), Path.join(dir, file))
 
     File.cp!(variable!("HARNESS_COMPOSE_BINARY"), Path.join(dir, "dist/otturnaut"))
@@ -403,5 +403,62 @@ defmodule ComposeTest do
     assert agent_process(name).user == "10001"
     refute log(name) =~ "not encrypted"
     ends!(name)
+  end
+
+  # The project for development on an engine without root, whose socket its user alone has.
+  defp develop(outpost, args) do
+    env = [{"DOCKER_HOST", "unix://#{variable!("HARNESS_ROOTLESS_SOCKET")}"}]
+    args = ["compose", "--env-file", "dev.env", "--file", "docker-compose.dev.yml"] ++ args
+    System.cmd("docker", args, cd: outpost.dir, env: env, stderr_to_stdout: true)
+  end
+
+  test "the one for development runs on Podman without root", %{outpost: outpost, app: app} do
+    rootless = %Engine{module: Otturnaut.Runtime.Docker, socket: variable!("HARNESS_ROOTLESS_SOCKET")}
+    # Nothing has to be set.
+    assert {config, 0} =
+             System.cmd("docker", ~w(compose --env-file /dev/null --file docker-compose.dev.yml config),
+               cd: outpost.dir
+             )
+
+    assert config =~ "8080" and config =~ "podman/podman.sock"
+
+    caddy = %{admin_port: Ports.free(), http_port: Ports.free(), https_port: Ports.free()}
+    dev = %{outpost | node: :"outpost_dev_#{Agent.unique()}@127.0.0.1", caddy: caddy}
+    images = [image(outpost, @first), variable!("HARNESS_COMPOSE_CADDY")]
+
+    File.write!(Path.join(outpost.dir, "dev.env"), """
+    COMPOSE_PROJECT_NAME=#{outpost.project}-dev
+    VERSION=#{tag(outpost, @first)}
+    RELEASE_NODE=#{dev.node}
+    RELEASE_COOKIE=#{Node.get_cookie()}
+    MISSION_CONTROL_HOST=#{node()}
+    CONTAINER_SOCKET_PATH=#{rootless.socket}
+    OTTURNAUT_HTTP_PORT=#{caddy.http_port}
+    OTTURNAUT_HTTPS_PORT=#{caddy.https_port}
+    OTTURNAUT_PORT_RANGE=#{outpost.range}
+    CADDY_ADMIN_PORT=#{caddy.admin_port}
+    CADDY_IMAGE=#{variable!("HARNESS_COMPOSE_CADDY")}
+    """)
+
+    script = "docker save #{Enum.join(images, " ")} | docker --host unix://#{rootless.socket} load"
+    {_, 0} = System.cmd("sh", ["-c", script], stderr_to_stdout: true)
+
+    on_exit(fn ->
+      develop(outpost, ["down", "--volumes", "--timeout", "0"])
+      Harness.clean(app, rootless)
+      for image <- images, do: Engine.remove_image(rootless, "localhost/#{image}")
+    end)
+
+    {output, status} = develop(outpost, ["up", "--detach", "--no-build", "--pull", "never"])
+    assert status == 0, output
+    Wait.until("#{dev.node}", fn -> Node.ping(dev.node) == :pong end)
+    assert {:ok, d} = deploy(dev.node, app, %{image: Images.web(rootless)})
+    assert {:ok, 200, "one\n"} == page(dev, app)
+    assert [_] = Engine.containers(rootless, app)
+    assert {:ok, two} = deploy(dev.node, app, %{image: Images.web(rootless), env: %{"PAGE" => "two"}})
+    assert two.previous_container_name == d.container_name
+    assert {:ok, 200, "two\n"} == page(dev, app)
+    assert :ok == undeploy(dev.node, two)
+    assert {_, 0} = develop(outpost, ["down", "--volumes"])
   end
 end
