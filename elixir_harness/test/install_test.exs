@@ -37,7 +37,8 @@ defmodule InstallTest do
     end
   end
 
-  defp install(machine, args), do: inside(machine, "#{Path.expand("../../script/install", __DIR__)} #{args}")
+  defp script, do: Path.expand("../../script/install", __DIR__)
+  defp install(machine, args), do: inside(machine, "#{script()} #{args}")
 
   defp install!(machine, args) do
     {output, status} = install(machine, args)
@@ -110,6 +111,15 @@ defmodule InstallTest do
     end
 
     assert differences(before, files(machine)) == []
+
+    # Nor another Caddy that wants the same ports.
+    unit = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n"
+    other = "/etc/systemd/system/caddy.service"
+    inside!(machine, "echo #{Base.encode64(unit)} | base64 -d > #{other}; systemctl enable --quiet caddy")
+    assert {refused, 1} = install(machine, "/opt/otturnaut --caddy /opt/caddy")
+    assert refused =~ "caddy.service is there"
+    inside!(machine, "systemctl disable --quiet caddy; rm #{other}; systemctl daemon-reload")
+    assert differences(paths(before), paths(files(machine))) == []
 
     # The first time there is nothing to start with; the address of Caddy's admin API is this test's own.
     inside!(
@@ -196,6 +206,16 @@ defmodule InstallTest do
     await!(node)
     refute hd(status!(machine, "otturnaut", "Uid")) == "0"
     assert install!(machine, "--undo --purge") =~ "removed the user otturnaut"
+    install!(machine, "--undo --purge")
+
+    # Or with what the environment says, and beside a Caddy of somebody else.
+    cookie = ~S(a"b\c d)
+    first = "RELEASE_NODE=#{node} RELEASE_COOKIE='#{cookie}'"
+    inside!(machine, "#{first} #{script()} /opt/otturnaut --without-caddy")
+
+    assert inside!(machine, "tr '\\0' '\\n' < /proc/#{pid!(machine, "otturnaut")}/environ") =~
+             "RELEASE_COOKIE=#{cookie}\n"
+
     install!(machine, "--undo --purge")
     inside!(machine, "rm /opt/newer")
     # What the application wrote is its own and stays, as after any undeploy.
