@@ -2,6 +2,8 @@
 #
 #   docker build --build-arg VERSION=0.1.0 --tag otturnaut:0.1.0 .
 #   docker build --build-arg BINARY=prebuilt ...   # takes dist/otturnaut in place of building it
+#
+# It needs BuildKit, which `docker compose build` always uses and Docker before 23 with DOCKER_BUILDKIT=1.
 
 # Where the binary comes from: `source` or `prebuilt`. BuildKit makes only the stage that is named.
 ARG BINARY=source

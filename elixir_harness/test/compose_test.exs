@@ -405,60 +405,67 @@ defmodule ComposeTest do
     ends!(name)
   end
 
-  # The project for development on an engine without root, whose socket its user alone has.
-  defp develop(outpost, args) do
-    env = [{"DOCKER_HOST", "unix://#{variable!("HARNESS_ROOTLESS_SOCKET")}"}]
-    args = ["compose", "--env-file", "dev.env", "--file", "docker-compose.dev.yml"] ++ args
+  # A project of a file on an engine: Podman's API is Docker's.
+  defp on_engine(outpost, engine, file, args) do
+    env = [{"DOCKER_HOST", "unix://#{engine.socket}"}]
+    args = ["compose", "--env-file", "podman.env", "--file", file] ++ args
     System.cmd("docker", args, cd: outpost.dir, env: env, stderr_to_stdout: true)
   end
 
-  test "the one for development runs on Podman without root", %{outpost: outpost, app: app} do
-    rootless = %Engine{module: Otturnaut.Runtime.Docker, socket: variable!("HARNESS_ROOTLESS_SOCKET")}
-    # Nothing has to be set.
-    assert {config, 0} =
-             System.cmd("docker", ~w(compose --env-file /dev/null --file docker-compose.dev.yml config),
-               cd: outpost.dir
-             )
-
-    assert config =~ "8080" and config =~ "podman/podman.sock"
-
+  # Up, a deploy and one over it, down.
+  defp lives_on!(outpost, app, engine, file) do
     caddy = %{admin_port: Ports.free(), http_port: Ports.free(), https_port: Ports.free()}
-    dev = %{outpost | node: :"outpost_dev_#{Agent.unique()}@127.0.0.1", caddy: caddy}
+    there = %{outpost | node: :"outpost_#{Agent.unique()}@127.0.0.1", caddy: caddy}
     images = [image(outpost, @first), variable!("HARNESS_COMPOSE_CADDY")]
 
-    File.write!(Path.join(outpost.dir, "dev.env"), """
-    COMPOSE_PROJECT_NAME=#{outpost.project}-dev
+    File.write!(Path.join(outpost.dir, "podman.env"), """
+    COMPOSE_PROJECT_NAME=#{outpost.project}-podman
     VERSION=#{tag(outpost, @first)}
-    RELEASE_NODE=#{dev.node}
+    RELEASE_NODE=#{there.node}
     RELEASE_COOKIE=#{Node.get_cookie()}
     MISSION_CONTROL_HOST=#{node()}
-    CONTAINER_SOCKET_PATH=#{rootless.socket}
+    CONTAINER_SOCKET_PATH=#{engine.socket}
+    OTTURNAUT_DIST_BIND=127.0.0.1
     OTTURNAUT_HTTP_PORT=#{caddy.http_port}
     OTTURNAUT_HTTPS_PORT=#{caddy.https_port}
+    OTTURNAUT_AUTO_HTTPS=false
     OTTURNAUT_PORT_RANGE=#{outpost.range}
     CADDY_ADMIN_PORT=#{caddy.admin_port}
     CADDY_IMAGE=#{variable!("HARNESS_COMPOSE_CADDY")}
     """)
 
-    script = "docker save #{Enum.join(images, " ")} | docker --host unix://#{rootless.socket} load"
+    script = "docker save #{Enum.join(images, " ")} | docker --host unix://#{engine.socket} load"
     {_, 0} = System.cmd("sh", ["-c", script], stderr_to_stdout: true)
 
     on_exit(fn ->
-      develop(outpost, ["down", "--volumes", "--timeout", "0"])
-      Harness.clean(app, rootless)
-      for image <- images, do: Engine.remove_image(rootless, "localhost/#{image}")
+      on_engine(outpost, engine, file, ["down", "--volumes", "--timeout", "0"])
+      Harness.clean(app, engine)
+      for image <- images, do: Engine.remove_image(engine, "localhost/#{image}")
     end)
 
-    {output, status} = develop(outpost, ["up", "--detach", "--no-build", "--pull", "never"])
+    {output, status} = on_engine(outpost, engine, file, ["up", "--detach", "--no-build", "--pull", "never"])
     assert status == 0, output
-    Wait.until("#{dev.node}", fn -> Node.ping(dev.node) == :pong end)
-    assert {:ok, d} = deploy(dev.node, app, %{image: Images.web(rootless)})
-    assert {:ok, 200, "one\n"} == page(dev, app)
-    assert [_] = Engine.containers(rootless, app)
-    assert {:ok, two} = deploy(dev.node, app, %{image: Images.web(rootless), env: %{"PAGE" => "two"}})
+    Wait.until("#{there.node}", fn -> Node.ping(there.node) == :pong end)
+    assert {:ok, d} = deploy(there.node, app, %{image: Images.web(engine)})
+    assert {:ok, 200, "one\n"} == page(there, app)
+    assert [_] = Engine.containers(engine, app)
+    assert {:ok, two} = deploy(there.node, app, %{image: Images.web(engine), env: %{"PAGE" => "two"}})
     assert two.previous_container_name == d.container_name
-    assert {:ok, 200, "two\n"} == page(dev, app)
-    assert :ok == undeploy(dev.node, two)
-    assert {_, 0} = develop(outpost, ["down", "--volumes"])
+    assert {:ok, 200, "two\n"} == page(there, app)
+    assert :ok == undeploy(there.node, two)
+    assert {_, 0} = on_engine(outpost, engine, file, ["down", "--volumes"])
+  end
+
+  test "the one for development runs on Podman without root", %{outpost: outpost, app: app} do
+    # Nothing has to be set.
+    args = ~w(compose --env-file /dev/null --file docker-compose.dev.yml config)
+    assert {config, 0} = System.cmd("docker", args, cd: outpost.dir)
+    assert config =~ "8080" and config =~ "podman/podman.sock"
+    rootless = %Engine{module: Otturnaut.Runtime.Docker, socket: variable!("HARNESS_ROOTLESS_SOCKET")}
+    lives_on!(outpost, app, rootless, "docker-compose.dev.yml")
+  end
+
+  test "the one of an outpost runs on Podman, too", %{outpost: outpost, app: app} do
+    lives_on!(outpost, app, %{Engine.podman() | module: Otturnaut.Runtime.Docker}, "docker-compose.yml")
   end
 end
