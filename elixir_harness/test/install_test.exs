@@ -91,6 +91,7 @@ defmodule InstallTest do
     OTTURNAUT_AUTO_HTTPS=false
     OTTURNAUT_PORT_RANGE=#{low}-#{high}
     OTTURNAUT_DIST_BIND=127.0.0.1
+    OTTURNAUT_DATA_DIR=/var/lib/otturnaut
     """
   end
 
@@ -147,8 +148,11 @@ defmodule InstallTest do
     assert ["0000000000000000"] == status!(machine, "otturnaut", "CapBnd")
     refute ["0"] == Enum.take(status!(machine, "caddy-otturnaut", "Uid"), 1)
 
-    # It deploys, and Caddy serves.
-    assert {:ok, d} = deploy(node, app)
+    # Commands find it by its settings; root may ask an agent that is not.
+    inside!(machine, "otturnaut ping")
+
+    # It clones, builds and deploys, and Caddy serves.
+    assert {:ok, d} = deploy(node, app, %{image: nil, env: %{}, source: repository!()})
     assert {:ok, 200, "one\n"} == Caddy.page(caddy, "#{app}.localhost")
     assert {:ok, %{status: :running}} = call(node, Otturnaut, :app, [app])
     assert %{status: :ok, exit_code: 0} = call(node, Otturnaut.Command, :run, ["git", ["--version"]])
@@ -222,6 +226,32 @@ defmodule InstallTest do
     left = for {path, _} <- differences(paths(before), paths(files(machine))), not (path =~ app), do: path
     assert left == []
     assert {_, 2} = inside(machine, "getent passwd otturnaut")
+  end
+
+  # A repository over the network, as git's daemon serves it: what a deployment says of it.
+  defp repository! do
+    dir = Repo.create!("one")
+    port = Ports.free()
+
+    args = [
+      "daemon",
+      "--reuseaddr",
+      "--export-all",
+      "--listen=127.0.0.1",
+      "--port=#{port}",
+      "--base-path=#{dir}",
+      dir
+    ]
+
+    daemon = OsProcess.start("git", args: args)
+
+    on_exit(fn ->
+      OsProcess.stop(daemon)
+      File.rm_rf!(dir)
+    end)
+
+    Wait.until("git's daemon", fn -> Ports.open?(port) end)
+    %{repo_url: "git://127.0.0.1:#{port}/.git", ref: "main"}
   end
 
   defp native!(%{machine: machine, outpost: node, proxy: caddy}, app) do
