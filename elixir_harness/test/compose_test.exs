@@ -174,6 +174,11 @@ defmodule ComposeTest do
     assert compose!(outpost, ["exec", "-T", "otturnaut", "otturnaut", "version"]) =~ ~r/^otturnaut \d/
     refute compose!(outpost, ["logs", "otturnaut"]) =~ "#{Node.get_cookie()}"
 
+    # What the health check asks, by whom it is asked; and where no agent is.
+    compose!(outpost, ["exec", "-T", "otturnaut", "otturnaut", "ping"])
+    nowhere = ["exec", "-T", "-e", "OTTURNAUT_DATA_DIR=/nowhere", "otturnaut", "otturnaut", "ping"]
+    assert {_, 69} = compose(outpost, nowhere, @first)
+
     Wait.until(
       "the agent's container to be healthy",
       fn -> container(outpost, "otturnaut")["State"]["Health"]["Status"] == "healthy" end,
