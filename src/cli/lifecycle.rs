@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, test_kill_process};
-
 use super::failure::Failure;
 use super::running::Running;
 use super::{ExitCode, show};
@@ -31,9 +29,14 @@ pub(super) fn stop(timeout: u64) -> Result<(), Failure> {
     let mut running = Running::connect()?;
     let pid = process(&mut running)?;
     running.call(":init.stop", &[])?;
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let lives = || pid.is_some_and(|pid| test_kill_process(pid).is_ok());
-    until(timeout, "the agent still ends: a deploy may run", || !lives())
+    until(timeout, "the agent still ends: a deploy may run", || !lives(pid))
+}
+
+/// Whether a process runs; one that has ended and is not asked for yet does not (proc(5), `stat`).
+fn lives(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    state.is_some_and(|state| !matches!(state, 'Z' | 'X'))
 }
 
 pub(super) fn restart(timeout: u64) -> Result<(), Failure> {
