@@ -61,7 +61,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         ports,
     };
     let mut face = api::face(api);
-    shell::modules().into_iter().for_each(|module| face.modules.add(module));
+    for module in shell::modules() {
+        face.modules.add(module);
+    }
     let node = registered.serve(face.modules, face.servers);
     if let Some(mission_control) = config.mission_control.clone() {
         let receiver = Receiver { node: mission_control, process: config.mission_control_process.clone() };
@@ -166,7 +168,8 @@ async fn serve_commands(config: &Config, node: &Node, (tasks, shutdown): (&TaskT
     match control::Server::open(&config.data_dir).await {
         Ok(server) => drop(tasks.spawn(server.serve(node.clone(), shutdown.requested.clone()))),
         Err(e) => {
-            tracing::warn!("commands such as `otturnaut rpc` will not reach this agent: {:#}", anyhow::Error::from(e))
+            let e = anyhow::Error::from(e);
+            tracing::warn!("commands such as `otturnaut rpc` will not reach this agent: {e:#}");
         }
     }
 }

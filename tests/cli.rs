@@ -293,9 +293,11 @@ fn an_application_is_deployed_looked_at_rolled_back_and_taken_away() {
     let rows: Vec<Vec<&str>> = apps.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["APP", "STATUS", "HEALTH", "DEPLOYMENT", "MEMORY", "RESTARTS", "DOMAINS"]);
     assert_eq!(
-        (rows.len(), &rows[1][..3], *rows[1].last().unwrap()),
-        (2, &["clishop", "running", "healthy"][..], domain.as_str())
+        (rows.len(), &rows[1][..2], *rows[1].last().unwrap()),
+        (2, &["clishop", "running"][..], domain.as_str())
     );
+    // The monitor's first look may be before it.
+    assert!(["healthy", "unknown"].contains(&rows[1][2]), "{apps}");
     let json: serde_json::Value = serde_json::from_str(&outpost.run(&["apps", "--json"]).output).unwrap();
     assert_eq!(
         (&json[0]["app_id"], &json[0]["status"], &json[0]["domains"][0]),

@@ -67,7 +67,7 @@ The program is started again from its file: after an upgrade of that file it is 
         #[arg(long)]
         json: bool,
     },
-    /// Open a shell in the running agent: Elixir, with Tab, history and h().
+    /// Open a shell in the running agent: Elixir, with Tab, history and help
     #[command(
         after_help = "Leave it with exit, or Ctrl-D. From another machine: iex --name me@HOST --cookie COOKIE --remsh NODE"
     )]

@@ -7,6 +7,7 @@ use super::arguments::{Deploy, Engine};
 use super::failure::Failure;
 use super::running::{Running, expression};
 use super::{progress, show};
+use crate::config;
 use crate::term::{Atom, Map, Term, atom, binary, keyword, list, map};
 
 pub(super) fn run(asked: &Deploy) -> Result<(), Failure> {
@@ -81,9 +82,9 @@ fn environment(asked: &Deploy) -> Result<BTreeMap<String, String>, Failure> {
     for variable in &asked.env {
         let (name, value) = match variable.split_once('=') {
             Some((name, value)) => (name, value.to_owned()),
-            None => match std::env::var(variable) {
-                Ok(value) => (variable.as_str(), value),
-                Err(_) => return Err(Failure::usage(format!("{variable} is not in this command's environment"))),
+            None => match config::own_variable(variable) {
+                Some(value) => (variable.as_str(), value),
+                None => return Err(Failure::usage(format!("{variable} is not in this command's environment"))),
             },
         };
         variables.insert(name.to_owned(), value);

@@ -17,8 +17,8 @@ use crate::limits;
 pub(super) fn run() -> Result<(), Failure> {
     let mut running = Running::connect()?;
     let typed = stdin().is_terminal();
-    let config = Config::builder().max_history_size(limits::REMOTE_HISTORY).map_err(unreadable)?.build();
-    let mut editor = Editor::with_history(config, MemHistory::new()).map_err(unreadable)?;
+    let config = Config::builder().max_history_size(limits::REMOTE_HISTORY)?.build();
+    let mut editor = Editor::with_history(config, MemHistory::new())?;
     editor.set_helper(Some(Names(RefCell::new(Running::connect()?.client))));
     if typed {
         show::print("A shell in the running agent. h() helps, Tab completes, exit leaves.\n")?;
@@ -38,13 +38,15 @@ pub(super) fn run() -> Result<(), Failure> {
             }
             Err(ReadlineError::Interrupted) => running.client.send(&Request::Forget)?,
             Err(ReadlineError::Eof) => return Ok(()),
-            Err(e) => return Err(unreadable(e)),
+            Err(e) => return Err(e.into()),
         }
     }
 }
 
-fn unreadable(error: ReadlineError) -> Failure {
-    Failure::new(format!("the terminal cannot be read: {error}"))
+impl From<ReadlineError> for Failure {
+    fn from(error: ReadlineError) -> Self {
+        Self::new(format!("the terminal cannot be read: {error}"))
+    }
 }
 
 fn prompt(client: &mut Client) -> Result<String, Failure> {

@@ -19,7 +19,7 @@ pub(super) enum Style {
     Bold,
 }
 
-/// Whether standard output takes colours: it is a terminal, and nobody said NO_COLOR (no-color.org).
+/// Whether standard output takes colours: it is a terminal, and nobody said `NO_COLOR` (no-color.org).
 pub(super) fn has_colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stdout().is_terminal() && !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

@@ -67,6 +67,7 @@ async fn serve(config: Config) -> anyhow::Result<bool> {
     Ok(shutdown.again.is_cancelled())
 }
 
+#[expect(clippy::disallowed_methods, reason = "this process becomes it; there is nobody to wait for it")]
 /// Starts the program from its file again, in this process: to whoever supervises it, it is the same one.
 fn begin_anew() -> ExitCode {
     let mut args = std::env::args_os();

@@ -24,9 +24,13 @@ impl Environment {
 
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<String> {
-        let own = std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        own.or_else(|| self.of_file.get(name).cloned())
+        own_variable(name).or_else(|| self.of_file.get(name).cloned())
     }
+}
+
+/// The value of a variable of this process.
+pub fn own_variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// `NAME=value` lines, as systemd reads them from an `EnvironmentFile`.

@@ -238,7 +238,7 @@ impl Drop for Terminal {
 
 /// An image that serves what its environment says, and says so.
 pub fn image() -> String {
-    let image = "otturnaut-it/cli:1".to_owned();
+    let image = "otturnaut-it/cli:2".to_owned();
     if program("docker", &["image", "inspect", &image], "").code == 0 {
         return image;
     }
@@ -248,7 +248,7 @@ pub fn image() -> String {
     }
     std::fs::copy("/bin/busybox", root.path().join("bin/busybox")).expect("busybox is installed");
     let script = "echo \"serving $PAGE\"; printf '%s|%s|%s\\n' \"$PAGE\" \"$SECRET\" \"$TOKEN\" > /www/index.html; \
-                  exec /bin/busybox httpd -f -p 8080 -h /www";
+                  trap 'exit 0' TERM; /bin/busybox httpd -f -p 8080 -h /www & wait";
     let command = serde_json::json!(["/bin/busybox", "sh", "-c", script]);
     let archive = root.path().join("image.tar");
     let packed = program(

@@ -118,7 +118,8 @@ fn as_text(findings: &[Finding]) -> String {
         };
         let mut text = format!("{} {:<16} {}\n", paint(style, sign), finding.about, finding.text);
         if let Some(advice) = &finding.advice {
-            text.push_str(&format!("{:22}{}\n", "", paint(Style::Faint, &format!("-> {advice}"))));
+            let advice = paint(Style::Faint, &format!("-> {advice}"));
+            text = format!("{text}{:22}{advice}\n", "");
         }
         text
     };
