@@ -304,6 +304,14 @@ fn an_application_is_deployed_looked_at_rolled_back_and_taken_away() {
         (&app.as_str().into(), &"running".into(), &domain.as_str().into())
     );
 
+    // Its steps are for whoever looks.
+    let mut looked_at =
+        on_terminal(&outpost, &format!("deploy {app} --image {image} --port 8080 --domain {domain} --env PAGE=seen"));
+    for step in ["allocate_port", "start_container", "health_check", "switch_route", "clishop is deployed ("] {
+        looked_at.waits_for(step);
+    }
+    assert_eq!(looked_at.ends(), 0);
+
     let second = deploy(&["--env", "PAGE=two", "--health", "/", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&second.output).unwrap();
     assert_eq!(
@@ -324,15 +332,15 @@ fn an_application_is_deployed_looked_at_rolled_back_and_taken_away() {
     let back = outpost.run(&["rollback", &app]);
     assert_eq!((back.code, back.error.as_str()), (0, ""));
     snapshot("rollback", &masked(&back.output, &outpost));
-    assert!(http(caddy.settings.http_port, &domain).contains("one|"));
-    followed.waits_for("serving one");
+    assert!(http(caddy.settings.http_port, &domain).contains("seen|"));
+    followed.waits_for("serving seen");
     followed.types("\x03");
     followed.ends();
 
     let failed = outpost.run(&["deploy", &app, "--image", "otturnaut-it/nowhere:1", "--port", "8080"]);
     assert_eq!(failed.code, ExitCode::Failure as i32);
     assert!(failed.error.starts_with("otturnaut: it failed: {:container_start_failed, "), "{failed:?}");
-    assert!(http(caddy.settings.http_port, &domain).contains("one|"));
+    assert!(http(caddy.settings.http_port, &domain).contains("seen|"));
 
     let gone = outpost.run(&["undeploy", &app]);
     assert_eq!((gone.code, gone.error.as_str()), (0, ""));
@@ -343,5 +351,5 @@ fn an_application_is_deployed_looked_at_rolled_back_and_taken_away() {
         assert_eq!(ran.code, ExitCode::Failure as i32);
         snapshot(&format!("unknown_{command}"), &masked(&ran.error, &outpost));
     }
-    wait_for("the route to be gone", || !http(caddy.settings.http_port, &domain).contains("one|"));
+    wait_for("the route to be gone", || !http(caddy.settings.http_port, &domain).contains("seen|"));
 }

@@ -1,14 +1,17 @@
 //! Runs that take a while: what they say as they go, and what came of them.
 
+use std::io::{IsTerminal, stdout};
+
 use super::failure::Failure;
 use super::running::{Evaluated, Running, Said};
 use super::show::{self, Style};
 use crate::control::Request;
 use crate::term::{Inspect, Map, Term};
 
-/// Evaluates an expression with what it sends to `self()` printed as it comes.
+/// Evaluates an expression with what it sends to `self()` printed as it comes, where somebody looks.
 pub(super) fn follow(running: &mut Running, expression: &str, quiet: bool) -> Result<Term, Failure> {
     running.client.send(&Request::Follow)?;
+    let quiet = quiet || !stdout().is_terminal();
     let told = |said: Said<'_>| match said {
         Said::Output(text) => show::print(text),
         Said::Message(message) if !quiet => line(message).map_or(Ok(()), |line| show::print(&line)),

@@ -297,10 +297,11 @@ pub fn masked(text: &str, outpost: &Outpost) -> String {
     text.lines().map(|line| line.split(' ').map(masked_word).collect::<Vec<_>>().join(" ") + "\n").collect()
 }
 
-/// The ids of deployments, as the names of containers end in them.
+/// The ids of deployments, by what stands before them.
 fn ids_in(text: &str) -> Vec<String> {
-    let behind = |(at, name): (usize, &str)| text.get(at + name.len()..at + name.len() + 8).map(str::to_owned);
-    text.match_indices("otturnaut-clishop-").filter_map(behind).collect()
+    let behind = |(at, before): (usize, &str)| text.get(at + before.len()..at + before.len() + 8).map(str::to_owned);
+    let of = |before| text.match_indices(before).filter_map(behind).collect::<Vec<_>>();
+    ["otturnaut-clishop-", "is deployed (", "clishop runs "].into_iter().flat_map(of).collect()
 }
 
 /// Times, sizes and ports.
