@@ -670,3 +670,14 @@ pub const CONTROL_PING: Duration = Duration::from_secs(5);
 
 /// Time that `stop` and `restart` wait for the end: running deploys may end before it.
 pub const CONTROL_END: Duration = Duration::from_secs(60);
+
+// ---- observer
+
+/// Shortest interval at which figures are sent to an observer: the shortest that it offers.
+pub const OBSERVER_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Pause between two looks at the tree of processes that an observer shows.
+pub const OBSERVER_TREE: Duration = Duration::from_secs(2);
+
+/// Trees and lists that one observer looks at.
+pub const OBSERVER_TASKS: usize = 16;

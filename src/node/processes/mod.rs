@@ -3,8 +3,10 @@
 //! It keeps books only; what follows from a change (signals to peers, tasks that end) is handed back to the caller.
 
 mod kind;
+mod look;
 
 pub(super) use kind::{Kill, Kind, ServerProcess};
+pub(super) use look::Seen;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
