@@ -1,4 +1,4 @@
-//! `appmon_info`: the tree of processes in observer's tab "Applications" (runtime_tools, `appmon_info`).
+//! `appmon_info`: the tree of processes in observer's tab "Applications" (`runtime_tools`, `appmon_info`).
 //!
 //! A process here serves one observer. It is told by casts, `{From, app_ctrl | app, Aux, OnOff, Opts}`, what to look at,
 //! and says `{delivery, Self, Task, Aux, Result}` when that changes. It ends with the observer, or when that leaves the tab.
@@ -6,17 +6,25 @@
 use super::observer::{pid, tell};
 use crate::limits;
 use crate::node::processes::Seen;
-use crate::node::{CallResult, Context, Module, Raise, pair};
+use crate::node::{CallResult, Context, Inbox, Module, Raise, pair};
 use crate::term::{Pid, Term, atom, charlist, list, tuple};
 
 pub(super) fn module() -> Module {
     Module::new("appmon_info").immediate("start_link2", 3..=3, |context, args| {
         let starter = pid(args, 0)?;
         let (node, leader, caller) = (context.node.clone(), context.group_leader.clone(), context.caller.clone());
-        let server = node.clone().spawn(("appmon_info", "init", 1), move |this| async move {
-            let context = Context { node: node.clone(), this: this.clone(), caller, group_leader: leader };
-            node.while_alive(&this, &starter, serve(&context)).await;
-            atom("normal")
+        let server = context.node.spawn(("appmon_info", "init", 1), move |this| {
+            // What the observer sends as soon as it knows the pid is not lost.
+            let inbox = node.open_inbox(&this);
+            let gone = node.down(&this, &starter);
+            let context = Context { node, this, caller, group_leader: leader };
+            async move {
+                tokio::select! {
+                    () = serve(&context, &inbox) => {}
+                    _ = gone => {}
+                }
+                atom("normal")
+            }
         });
         Ok(pair(Term::OK, Term::from(server)))
     })
@@ -30,8 +38,7 @@ struct Task {
     told: Option<Term>,
 }
 
-async fn serve(context: &Context) {
-    let inbox = context.node.open_inbox(&context.this);
+async fn serve(context: &Context, inbox: &Inbox) {
     let mut tasks: Vec<Task> = Vec::new();
     loop {
         tokio::select! {

@@ -100,8 +100,13 @@ fn system_info(context: &Context, args: &[Term]) -> CallResult {
         "process_count" => Term::from(context.node.0.processes.count()),
         "process_limit" => Term::from(limits::PROCESSES),
         // There are no ports, no tables, no schedulers for long work, and no pool of threads for files.
-        "port_count" | "ets_count" | "start_time" | "thread_pool_size" => Term::Int(0),
-        "dirty_cpu_schedulers" | "dirty_cpu_schedulers_online" | "dirty_io_schedulers" => Term::Int(0),
+        "port_count"
+        | "ets_count"
+        | "start_time"
+        | "thread_pool_size"
+        | "dirty_cpu_schedulers"
+        | "dirty_cpu_schedulers_online"
+        | "dirty_io_schedulers" => Term::Int(0),
         "schedulers" | "schedulers_online" => Term::from(figures::workers()),
         "multi_scheduling" => atom("enabled"),
         "logical_processors" => processors("present"),

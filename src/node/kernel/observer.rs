@@ -1,4 +1,4 @@
-//! `observer_backend`: what `observer`, `etop` and their kin ask a node for (runtime_tools, `observer_backend`; the records
+//! `observer_backend`: what `observer`, `etop` and their kin ask a node for (`runtime_tools`, `observer_backend`; the records
 //! in its `observer_backend.hrl`). The same from OTP 25 to 29.
 
 use std::future::pending;

@@ -184,7 +184,7 @@ pub(super) fn proc_lib() -> Module {
     Module::new("proc_lib")
         .immediate("translate_initial_call", 1..=1, |context, args| {
             let server = server(context, &own_pid(context, args)?);
-            let call = server.map(|process| (process.server.module(), "init", 1)).unwrap_or(("proc_lib", "init_p", 5));
+            let call = server.map_or(("proc_lib", "init_p", 5), |process| (process.server.module(), "init", 1));
             Ok(tuple([atom(call.0), atom(call.1), Term::Int(call.2)]))
         })
         .immediate("get_label", 1..=1, |context, args| own_pid(context, args).map(|_| atom("undefined")))
