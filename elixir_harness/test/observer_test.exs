@@ -8,6 +8,8 @@ defmodule ObserverTest do
 
   alias Otturnaut.{AppState, PortManager}
 
+  @compile {:no_warn_undefined, [:appmon_info, :observer_backend]}
+
   # Figures that there are none of here; observer shows them as not available.
   @unknown [:atom_limit, :atom_count, :port_limit, :ets_limit]
 

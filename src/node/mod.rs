@@ -52,6 +52,7 @@ mod ticks;
 mod tls;
 mod transport;
 mod turns;
+mod weight;
 
 pub use burst::Burst;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};

@@ -32,7 +32,7 @@ impl Process {
             Kind::Server(process) => size_of::<ServerProcess>() + process.waiting_bytes(),
             Kind::NetKernel(_) | Kind::Rex(_) => 0,
         };
-        size_of::<Self>() + bonds + own + self.account.1
+        size_of::<Self>() + bonds + own + self.arguments
     }
 
     fn turns(&self) -> u64 {
@@ -94,7 +94,7 @@ mod tests {
         let kill = Arc::new(Kill::default());
         let call = (Atom::from_static("m"), Atom::from_static("f"), 1);
         let mut process = Process::new(processes.new_pid(), Kind::Task(kill.clone()), call);
-        process.account = (None, arguments);
+        process.arguments = arguments;
         let pid = process.pid.clone();
         assert!(processes.insert(process, None, None).is_ok());
         (pid, kill)
