@@ -91,7 +91,12 @@ defmodule ObserverTest do
     assert_in_delta first[:total], :rpc.call(node, :erlang, :memory, [:total]), 0.1 * first[:total]
 
     assert_in_delta first[:uptime], age(pid), 10_000
-    assert first[:process_count] == length(:rpc.call(node, :erlang, :processes, []))
+
+    # Runners of other tests may be about to end.
+    Wait.until("as many processes as there are", fn ->
+      info.()[:process_count] == length(:rpc.call(node, :erlang, :processes, []))
+    end)
+
     assert first[:process_count] < first[:process_limit]
     # There are others besides, for what blocks.
     assert first[:schedulers] in 1..Enum.count(threads(pid), &(&1 =~ "tokio"))
@@ -124,8 +129,13 @@ defmodule ObserverTest do
       assert is_atom(name) or match?({_, _, _}, name)
     end
 
-    pids = for process <- there, do: elem(process, 1)
-    assert Enum.sort(pids) == Enum.sort(:rpc.call(node, :erlang, :processes, []))
+    Wait.until("the processes that there are", fn ->
+      {_, listed} = processes(node)
+
+      Enum.sort(for process <- listed, do: elem(process, 1)) ==
+        Enum.sort(:rpc.call(node, :erlang, :processes, []))
+    end)
+
     assert {_, pid, _, _, AppState, _, {:gen_server, :loop, _}, 0} = find(there, 4, AppState)
     assert pid == :rpc.call(node, :erlang, :whereis, [AppState])
     for name <- [PortManager, :net_kernel, :rex], do: assert(find(there, 4, name))
@@ -145,7 +155,7 @@ defmodule ObserverTest do
     for number <- 1..3, do: send({PortManager, node}, {:stray, number, text})
     suspended = look.()
     assert {0, 3} == {elem(before, 7), elem(suspended, 7)}
-    assert (elem(suspended, 2) - elem(before, 2)) in 30_000..31_000
+    assert (elem(suspended, 2) - elem(before, 2)) in 29_000..32_000
 
     pid = elem(suspended, 1)
     assert {:message_queue_len, 3} == :rpc.call(node, :erlang, :process_info, [pid, :message_queue_len])
@@ -154,7 +164,9 @@ defmodule ObserverTest do
 
     :ok = :sys.resume({PortManager, node})
     resumed = look.()
-    assert {0, elem(before, 2)} == {elem(resumed, 7), elem(resumed, 2)}
+    assert elem(resumed, 7) == 0
+    # Monitors of callers come and go.
+    assert_in_delta elem(resumed, 2), elem(before, 2), 1_000
     assert elem(resumed, 3) >= elem(before, 3) + 3
     assert {:messages, []} == :rpc.call(node, :erlang, :process_info, [pid, :messages])
   end
