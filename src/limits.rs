@@ -681,3 +681,6 @@ pub const OBSERVER_TREE: Duration = Duration::from_secs(2);
 
 /// Trees and lists that one observer looks at.
 pub const OBSERVER_TASKS: usize = 16;
+
+/// Observers that look at the tree at once.
+pub const OBSERVERS: usize = 64;

@@ -334,6 +334,29 @@ defmodule ObserverTest do
     Wait.until("the tree to end", fn -> not :rpc.call(node, :erlang, :is_process_alive, [backend]) end)
   end
 
+  test "observers do not keep the agent from its end" do
+    Process.flag(:trap_exit, true)
+    agent = own_agent!()
+    charts = Node.spawn_link(agent.node, :observer_backend, :fetch_stats, [self(), 100])
+    assert {:stats, 1, _, _, _} = stats()
+    {:ok, tree} = :appmon_info.start_link(agent.node, self(), [])
+    watch = Process.monitor(tree)
+    stopping = Task.async(fn -> Agent.stop(agent) end)
+    assert_receive {:EXIT, ^charts, :normal}, 5_000
+    assert_receive {:DOWN, ^watch, :process, ^tree, :normal}, 5_000
+    Task.await(stopping, 60_000)
+  end
+
+  test "only so many trees are looked at" do
+    agent = own_agent!()
+    start = fn -> :appmon_info.start_link(agent.node, self(), []) end
+    trees = for _ <- 1..64, do: start.()
+    assert Enum.all?(trees, &match?({:ok, _}, &1))
+    assert {:error, :system_limit} == start.()
+    for {:ok, tree} <- trees, do: Process.exit(tree, :kill)
+    Wait.until("room for another", fn -> match?({:ok, _}, start.()) end)
+  end
+
   test "what no observer asks for is refused", %{node: node} do
     for {function, args} <- [
           procs_info: [:nobody],

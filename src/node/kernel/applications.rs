@@ -9,11 +9,17 @@ use crate::node::processes::Seen;
 use crate::node::{CallResult, Context, Inbox, Module, Raise, pair};
 use crate::term::{Pid, Term, atom, charlist, list, tuple};
 
+const MODULE: &str = "appmon_info";
+
 pub(super) fn module() -> Module {
-    Module::new("appmon_info").immediate("start_link2", 3..=3, |context, args| {
+    Module::new(MODULE).immediate("start_link2", 3..=3, |context, args| {
         let starter = pid(args, 0)?;
+        let others = context.node.0.processes.look_at_all();
+        if others.iter().filter(|seen| seen.initial_call.0 == MODULE).count() >= limits::OBSERVERS {
+            return Ok(pair(atom("error"), atom("system_limit")));
+        }
         let (node, leader, caller) = (context.node.clone(), context.group_leader.clone(), context.caller.clone());
-        let server = context.node.spawn(("appmon_info", "init", 1), move |this| {
+        let server = context.node.spawn((MODULE, "init", 1), move |this| {
             // What the observer sends as soon as it knows the pid is not lost.
             let inbox = node.open_inbox(&this);
             let gone = node.down(&this, &starter);
@@ -22,6 +28,7 @@ pub(super) fn module() -> Module {
                 tokio::select! {
                     () = serve(&context, &inbox) => {}
                     _ = gone => {}
+                    () = context.node.closing() => {}
                 }
                 atom("normal")
             }

@@ -176,6 +176,7 @@ async fn fetch_stats(context: Context, args: Vec<Term>) -> CallResult {
         tokio::select! {
             _ = told.next() => {}
             () = stats => {}
+            () = node.closing() => {}
         }
     };
     node.while_alive(&this, &parent, until_told).await;
