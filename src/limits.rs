@@ -673,3 +673,17 @@ pub const CONTROL_END: Duration = Duration::from_secs(60);
 
 /// Lines that `remote` remembers.
 pub const REMOTE_HISTORY: usize = 1_000;
+
+// ---- observer
+
+/// Shortest interval at which figures are sent to an observer: the shortest that it offers.
+pub const OBSERVER_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Pause between two looks at the tree of processes that an observer shows.
+pub const OBSERVER_TREE: Duration = Duration::from_secs(2);
+
+/// Trees and lists that one observer looks at.
+pub const OBSERVER_TASKS: usize = 16;
+
+/// Observers that look at the tree at once.
+pub const OBSERVERS: usize = 64;

@@ -40,8 +40,14 @@ impl Node {
         let to = Mailbox { node: self, link, pid, token };
         match kind {
             Kind::Server(process) => call::receive(&to, &process, message),
-            Kind::NetKernel => call::receive_ping(&to, &message),
-            Kind::Rex => rex::receive(&to, message),
+            Kind::NetKernel(turns) => {
+                turns.count();
+                call::receive_ping(&to, &message);
+            }
+            Kind::Rex(turns) => {
+                turns.count();
+                rex::receive(&to, message);
+            }
             Kind::Task(_) => {
                 if let Some(inbox) = self.0.processes.inbox(&to.pid) {
                     inbox.put(&message);

@@ -51,6 +51,8 @@ mod sys;
 mod ticks;
 mod tls;
 mod transport;
+mod turns;
+mod weight;
 
 pub use burst::Burst;
 pub use epmd::lookup;
@@ -200,8 +202,8 @@ impl Registered {
             settings,
         };
         let node = Node(Arc::new(inner));
-        node.add("net_kernel", &node.0.processes.new_pid(), Kind::NetKernel);
-        node.add("rex", &node.0.processes.new_pid(), Kind::Rex);
+        node.add("net_kernel", &node.0.processes.new_pid(), Kind::NetKernel(Arc::default()));
+        node.add("rex", &node.0.processes.new_pid(), Kind::Rex(Arc::default()));
         let supervisor: (_, Arc<dyn GenServer>) =
             (node.0.settings.supervisor, Arc::new(Supervisor(node.0.settings.supervisor)));
         for (name, server) in [supervisor].into_iter().chain(servers) {
@@ -296,6 +298,11 @@ impl Node {
         self.0.tasks.spawn(async move {
             let reason = {
                 let body = std::panic::AssertUnwindSafe(body).catch_unwind();
+                tokio::pin!(body);
+                let body = std::future::poll_fn(|context| {
+                    kill.turns.count();
+                    body.as_mut().poll(context)
+                });
                 tokio::select! {
                     biased;
                     () = kill.token.cancelled() => kill.reason(),

@@ -15,7 +15,7 @@ use super::function::WaitingBody;
 use super::link::Link;
 use super::outgoing::Frames;
 use super::processes::{Kill, Kind, Linked, Process, Watcher};
-use super::{Body, CallResult, Context, Modules, Node, Raise, pair, remarks};
+use super::{Body, CallResult, Context, Modules, Node, Raise, pair, remarks, turns, weight};
 use crate::term::codec::Encoder;
 use crate::term::{Atom, Inspect, Pid, Term, atom, binary, elixir, list, map, tuple};
 
@@ -57,6 +57,7 @@ pub(super) fn spawn(node: &Node, link: &Arc<Link>, mut request: SpawnRequest) {
     match node.0.modules.lookup(call.module.as_str(), call.function.as_str(), call.args.len()) {
         None => started.answer_at_once(&answer, &call, Err(undef(&call))),
         Some(Body::Immediate(body)) => {
+            turns::once();
             let result = catch_unwind(AssertUnwindSafe(|| body(&context, &call.args)));
             started.answer_at_once(&answer, &call, result.unwrap_or_else(|panic| Err(panicked(&*panic))));
         }
@@ -177,6 +178,7 @@ impl Started<'_> {
         let mut process = Process::new(self.pid.clone(), Kind::Task(kill.clone()), initial_call);
         process.group_leader = self.request.group_leader.clone().into();
         process.account = (Some(self.link.id), self.request.memory);
+        process.arguments = weight::of_all(&call.args);
         let watcher = self.flags.monitor.then(|| self.watcher());
         if self.node.0.processes.insert(process, watcher, self.linked()).is_err() {
             return refuse(self.link, self.request, "system_limit");

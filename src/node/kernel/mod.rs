@@ -1,21 +1,25 @@
 //! The functions of Erlang's own modules that `iex`, `rpc` users and Elixir's `Node`, `Task` and `:sys` use on a remote
 //! node. They tell the truth about this node; what it does not have is `undef`.
 
+mod applications;
 mod code;
 mod erlang;
+mod figures;
 mod info;
+mod observer;
+mod process;
 mod system;
 
-use super::{CallResult, Module, Modules, Raise};
+use super::{CallResult, Modules, Raise};
 use crate::term::Term;
 use crate::term::read::Reader;
 
 /// Adds Erlang's own modules, and to every module what each has: `module_info`, `__info__`.
 pub(super) fn complete(mut modules: Modules) -> Modules {
-    let own = [erlang::module(), info::add_to(Module::new("erlang"))];
-    let rest =
-        [code::module(), system::application(), system::init(), system::net_kernel(), system::sys(), system::elixir()];
-    for module in own.into_iter().chain(rest) {
+    let erlang = [erlang::module(), info::module(), process::module()];
+    let others = [code::module(), system::application(), system::init(), system::net_kernel(), system::sys()];
+    let observed = [process::proc_lib(), observer::module(), applications::module(), system::elixir()];
+    for module in erlang.into_iter().chain(others).chain(observed) {
         modules.add(module);
     }
     let names: Vec<&'static str> = modules.iter().map(|module| module.name).collect();
@@ -42,7 +46,7 @@ fn reader<'a>(args: &'a [Term], at: usize, name: &'static str) -> Result<Reader<
 /// The names of what is asked for, each once: so the answer is no larger than all that there is.
 fn distinct(asked: &[Term]) -> Result<&[Term], Raise> {
     const MOST: usize = 64;
-    let names = || asked.iter().take(MOST).map(Term::as_atom);
+    let names = || asked.iter().take(MOST);
     let twice = names().enumerate().any(|(at, name)| names().take(at).any(|before| before == name));
     if twice || asked.len() > MOST { Err(badarg()) } else { Ok(asked) }
 }

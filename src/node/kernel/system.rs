@@ -5,11 +5,14 @@ use crate::node::processes::ServerProcess;
 use crate::node::{CallResult, Context, Module, Raise, call, pair};
 use crate::term::{Inspect, Pid, Term, atom, binary, charlist, list, tuple};
 
+/// What the application of this node does.
+pub(super) const DESCRIPTION: &str = "deploys applications";
+
 pub(super) fn application() -> Module {
     Module::new("application")
         .immediate("which_applications", 0..=1, |context, _| {
             let (name, version) = context.node.0.settings.application;
-            Ok(list([tuple([atom(name), charlist("deploys applications"), charlist(version)])]))
+            Ok(list([tuple([atom(name), charlist(DESCRIPTION), charlist(version)])]))
         })
         // No application of this node has settings in Erlang's sense.
         .immediate("get_env", 2..=3, |_, args| Ok(args.get(2).cloned().unwrap_or(atom("undefined"))))

@@ -11,6 +11,7 @@ use crate::limits;
 use crate::node::GenServer;
 use crate::node::link::Link;
 use crate::node::remarks;
+use crate::node::turns::Turns;
 use crate::term::elixir::date_and_time;
 use crate::term::{Term, atom, codec, keyword, tuple};
 
@@ -22,9 +23,9 @@ pub(in crate::node) enum Kind {
     /// A registered server.
     Server(Arc<ServerProcess>),
     /// Answers `is_auth`, by which nodes ping.
-    NetKernel,
+    NetKernel(Arc<Turns>),
     /// The older way of calling functions.
-    Rex,
+    Rex(Arc<Turns>),
 }
 
 impl Kind {
@@ -41,6 +42,7 @@ impl Kind {
 #[derive(Default)]
 pub(in crate::node) struct Kill {
     pub(in crate::node) token: CancellationToken,
+    pub(in crate::node) turns: Turns,
     reason: Mutex<Option<Term>>,
 }
 
@@ -98,6 +100,7 @@ impl Kept {
 /// A registered server as a process: it may be suspended (`sys:suspend`), and keeps its messages then.
 pub(in crate::node) struct ServerProcess {
     pub(in crate::node) server: Arc<dyn GenServer>,
+    pub(super) turns: Turns,
     kept: Mutex<Option<Kept>>,
     counted: Mutex<Option<Counted>>,
 }
@@ -110,7 +113,7 @@ struct Counted {
 
 impl ServerProcess {
     pub(in crate::node) fn new(server: Arc<dyn GenServer>) -> Self {
-        Self { server, kept: Mutex::new(None), counted: Mutex::new(None) }
+        Self { server, turns: Turns::default(), kept: Mutex::new(None), counted: Mutex::new(None) }
     }
 
     fn counted(&self) -> MutexGuard<'_, Option<Counted>> {
@@ -124,6 +127,7 @@ impl ServerProcess {
 
     /// A message was taken.
     pub(in crate::node) fn took(&self) {
+        self.turns.count();
         if let Some(counted) = self.counted().as_mut() {
             counted.taken += 1;
         }
@@ -154,6 +158,18 @@ impl ServerProcess {
     /// Messages that wait for the server to be resumed.
     pub(in crate::node) fn waiting(&self) -> usize {
         self.kept().as_ref().map_or(0, |kept| kept.letters.len())
+    }
+
+    /// The messages themselves.
+    pub(in crate::node) fn messages(&self) -> Vec<Term> {
+        let kept = self.kept();
+        let letters = kept.iter().flat_map(|kept| &kept.letters);
+        letters.filter_map(|letter| codec::decode(&letter.message).ok()).collect()
+    }
+
+    /// Bytes of them.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        self.kept().as_ref().map_or(0, |kept| kept.bytes)
     }
 
     pub(in crate::node) fn suspend(&self) {

@@ -3,8 +3,10 @@
 //! It keeps books only; what follows from a change (signals to peers, tasks that end) is handed back to the caller.
 
 mod kind;
+mod look;
 
 pub(super) use kind::{Kill, Kind, ServerProcess};
+pub(super) use look::Seen;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -48,8 +50,11 @@ pub(super) struct Process {
     pub(super) group_leader: Term,
     /// The name of the supervisor that started it and is linked to it.
     pub(super) supervisor: Option<&'static str>,
-    /// The link whose peer asked for it, and the bytes of memory that its arguments take.
+    /// The link whose peer asked for it, and the bytes of memory that its arguments may take, rather too high: what it is
+    /// held to.
     pub(super) account: (Option<u64>, usize),
+    /// The bytes that they do take.
+    pub(super) arguments: usize,
     /// What takes its messages, if it takes any.
     inbox: Option<Inbox>,
     watchers: HashMap<WatcherKey, Watcher>,
@@ -70,8 +75,8 @@ impl Process {
     pub(super) fn new(pid: Pid, kind: Kind, initial_call: InitialCall) -> Self {
         let group_leader = Term::from(pid.clone());
         let (watchers, linked, waiting) = (HashMap::new(), HashMap::new(), Vec::new());
-        let (supervisor, account, inbox) = (None, (None, 0), None);
-        Self { pid, kind, initial_call, group_leader, supervisor, account, inbox, watchers, linked, waiting }
+        let (supervisor, account, arguments, inbox) = (None, (None, 0), 0, None);
+        Self { pid, kind, initial_call, group_leader, supervisor, account, arguments, inbox, watchers, linked, waiting }
     }
 
     pub(super) fn watched_by(&self) -> impl Iterator<Item = &Pid> {
