@@ -24,14 +24,30 @@ pub(super) fn page() -> Result<(), Failure> {
     let command = whole();
     let mut out = Vec::new();
     let man = clap_mangen::Man::new(command.clone());
-    man.render(&mut out)?;
+    man.render_title(&mut out)?;
+    man.render_name_section(&mut out)?;
+    man.render_synopsis_section(&mut out)?;
+    man.render_description_section(&mut out)?;
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-        let sub = sub.clone().disable_help_flag(true);
-        let man = clap_mangen::Man::new(sub.clone());
-        out.extend_from_slice(format!(".SH OTTURNAUT {}\n", sub.get_name().to_uppercase()).as_bytes());
-        man.render_description_section(&mut out)?;
-        man.render_options_section(&mut out)?;
+        out.extend_from_slice(section(sub)?.as_bytes());
+    }
+    man.render_extra_section(&mut out)?;
+    show::print(&String::from_utf8_lossy(&out))
+}
+
+/// The part of one command: its sections become parts of one that has its name.
+fn section(sub: &clap::Command) -> Result<String, Failure> {
+    let sub = sub.clone().disable_help_flag(true);
+    let noted = sub.get_after_help().is_some();
+    let man = clap_mangen::Man::new(sub.clone());
+    let mut out = Vec::new();
+    man.render_description_section(&mut out)?;
+    man.render_options_section(&mut out)?;
+    if noted {
         man.render_extra_section(&mut out)?;
     }
-    show::print(&String::from_utf8_lossy(&out))
+    let text = String::from_utf8_lossy(&out);
+    let parts =
+        text.replace(".SH DESCRIPTION", ".PP").replace(".SH OPTIONS", ".SS Options").replace(".SH EXTRA", ".SS Notes");
+    Ok(format!(".SH {NAME} {}\n{parts}", sub.get_name()))
 }
