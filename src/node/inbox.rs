@@ -75,6 +75,12 @@ impl Inbox {
         std::mem::take(&mut self.kept().dropped)
     }
 
+    /// Messages that wait, and their bytes.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let kept = self.kept();
+        (kept.letters.len(), kept.bytes)
+    }
+
     /// Waits for `{io_reply, reference, result}`; gives the result.
     pub fn expect_reply(&self, reference: Reference) -> oneshot::Receiver<Term> {
         let (tell, told) = oneshot::channel();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{InitialCall, Kind, Linked, Process, Processes, ServerProcess, Watcher, WatcherKey};
+use crate::node::Inbox;
 use crate::node::processes::Kill;
 use crate::term::{Atom, Pid};
 
@@ -28,7 +29,7 @@ impl Process {
             + self.linked.len() * size_of::<(Pid, Linked)>()
             + size_of_val(self.waiting.as_slice());
         let own = match &self.kind {
-            Kind::Task(_) => size_of::<Kill>(),
+            Kind::Task(_) => size_of::<Kill>() + self.in_inbox().1,
             Kind::Server(process) => size_of::<ServerProcess>() + process.waiting_bytes(),
             Kind::NetKernel(_) | Kind::Rex(_) => 0,
         };
@@ -43,8 +44,16 @@ impl Process {
         }
     }
 
+    /// Messages in its inbox, and their bytes.
+    fn in_inbox(&self) -> (usize, usize) {
+        self.inbox.as_ref().map(Inbox::waiting).unwrap_or_default()
+    }
+
     fn seen(&self, name: Option<Atom>) -> Seen {
-        let waiting = if let Kind::Server(process) = &self.kind { process.waiting() } else { 0 };
+        let waiting = match &self.kind {
+            Kind::Server(process) => process.waiting(),
+            _ => self.in_inbox().0,
+        };
         Seen {
             pid: self.pid.clone(),
             name,
