@@ -38,7 +38,7 @@ pub(super) async fn recover(engine: &Arc<Inner>) -> bool {
     let torn = match engine.journal.open().await {
         Ok(torn) => torn,
         Err(error) => {
-            tracing::error!(%error, cause = %error.kind(), "the journal cannot be read: deploys fail until it can");
+            tracing::error!(%error, "the journal cannot be read: deploys fail until it can");
             Vec::new()
         }
     };
