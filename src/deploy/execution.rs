@@ -1,5 +1,6 @@
 //! A run from its turn to its end.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(super) struct Inner {
     pub(super) cancelled: CancellationToken,
     /// All runs have ended.
     ended: CancellationToken,
+    /// What is missing at the start was told.
+    pub(super) surveyed: AtomicBool,
     /// Runs of the journal that a death tore.
     torn: Mutex<Vec<(RunId, OpenRun)>>,
 }
@@ -62,6 +65,7 @@ impl Inner {
             closing: CancellationToken::new(),
             cancelled: CancellationToken::new(),
             ended: CancellationToken::new(),
+            surveyed: AtomicBool::default(),
             torn: Mutex::default(),
         });
         let (journal, ended) = (inner.journal.clone(), inner.ended.clone());

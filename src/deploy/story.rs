@@ -63,8 +63,11 @@ impl Story {
         tracing::info!(app_id, deployment_id, port, after_ms, "{} switched", self.kind.name());
     }
 
-    /// These steps are undone now, in this order.
-    pub(super) fn undoing(&mut self, steps: Vec<&'static str>) {
+    /// These steps are undone now, in this order. Of a run that began here those count that were told: others had nothing to do.
+    pub(super) fn undoing(&mut self, mut steps: Vec<&'static str>) {
+        if let Some((current, _)) = self.step {
+            steps.retain(|step| *step == current || self.steps_ms.iter().any(|(told, _)| told == step));
+        }
         self.undone = steps;
     }
 

@@ -143,10 +143,7 @@ fn word(text: &str) -> String {
         return text.to_owned();
     }
     let mut quoted = String::from('"');
-    for (at, part) in text.split('"').enumerate() {
-        quoted.push_str(if at > 0 { "\\\"" } else { "" });
-        escape(&mut quoted, part);
-    }
+    escape(&mut quoted, &text.replace('\\', "\\\\").replace('"', "\\\""));
     quoted.push('"');
     quoted
 }
