@@ -77,7 +77,7 @@ pub(super) fn source(config: &Reader<'_>) -> Result<BuildSource, ReadError> {
         recipe: recipe(&fields)?,
         build_args: fields.read("build_args", |args| args.variables())?.unwrap_or_default(),
         build_secrets: fields.read("build_secrets", |secrets| attributes::build_secrets(&secrets))?.unwrap_or_default(),
-        ssh_key: fields.read("ssh_key", |key| key.path())?,
+        ssh_key: git::ssh_key(&fields)?,
         submodules: git::submodules(&fields)?,
         resources: fields.read("resources", |resources| attributes::resources(&resources))?.unwrap_or_default(),
     })

@@ -98,7 +98,7 @@ impl Visit for Said {
 fn json(at: String, level: Level, said: Said) -> String {
     let level = level.as_str().to_lowercase();
     let own = [("timestamp", Value::from(at)), ("level", level.into()), ("message", said.message.into())];
-    let mut line = Map::from_iter(said.fields.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let mut line: Map<String, Value> = said.fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     line.extend(own.map(|(name, value)| (name.to_owned(), value)));
     Value::Object(line).to_string()
 }

@@ -2,6 +2,7 @@
 
 mod lines;
 
+use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::panic;
 
@@ -19,7 +20,10 @@ use crate::config::LogFormat;
 /// Logging was started before.
 pub fn start(filter: Targets, format: LogFormat) -> Result<(), TryInitError> {
     let lines = match format {
-        LogFormat::Text => Lines::Text { color: is_colored() },
+        LogFormat::Text => {
+            let color = is_colored(std::io::stderr().is_terminal(), std::env::var_os("NO_COLOR").as_deref());
+            Lines::Text { color }
+        }
         LogFormat::Json => Lines::Json,
     };
     let layer = fmt::layer().with_writer(std::io::stderr).event_format(lines).with_filter(filter);
@@ -36,6 +40,17 @@ pub fn start(filter: Targets, format: LogFormat) -> Result<(), TryInitError> {
 }
 
 /// Only for a terminal, and not where `NO_COLOR` says otherwise.
-fn is_colored() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+fn is_colored(terminal: bool, no_color: Option<&OsStr>) -> bool {
+    terminal && no_color.is_none_or(OsStr::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_terminal_that_wants_colours_has_them() {
+        assert!(is_colored(true, None) && is_colored(true, Some(OsStr::new(""))));
+        assert!(!is_colored(true, Some(OsStr::new("1"))) && !is_colored(false, None));
+    }
 }
