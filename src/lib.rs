@@ -16,9 +16,11 @@ pub mod config;
 pub mod shutdown;
 pub mod telemetry;
 
-// What bounds everything, and what is never shown.
+// What bounds everything, what is never shown, how long things took.
 pub mod limits;
 pub mod secret;
+
+pub mod elapsed;
 
 // A message's way in: bytes, a node, the Elixir face,
 pub mod term;

@@ -53,6 +53,42 @@ defmodule SurvivalTest do
     assert_nothing_left(%{node: node, caddy: caddy}, app)
   end
 
+  test "routes of a backup lead to what runs after the start, whether Caddy answers then or not", c do
+    %{agent: agent, node: node, caddy: caddy, app: app} = c
+    routes = Path.join(agent.data_dir, "routes")
+    backup = agent.data_dir <> "-routes"
+    on_exit(fn -> File.rm_rf!(backup) end)
+    assert {:ok, first} = deploy(node, app)
+    File.cp_r!(routes, backup)
+    assert {:ok, second} = deploy(node, app, %{env: %{"PAGE" => "two"}})
+    assert first.port != second.port
+    serves = fn caddy -> Caddy.page(caddy, "#{app}.localhost") == {:ok, 200, "two\n"} end
+
+    assert 0 == Agent.stop(agent)
+    put_back!(backup, routes)
+    refute serves.(caddy)
+    agent = again!(agent)
+    Wait.until("the route to lead to what runs", fn -> serves.(caddy) end)
+
+    assert 0 == Agent.stop(agent)
+    put_back!(backup, routes)
+    Caddy.stop(caddy)
+    again!(agent)
+
+    assert {:ok, _} =
+             Wait.until("the state", fn -> with {:error, _} <- call(node, AppState, :get, [app]), do: nil end)
+
+    caddy = Caddy.start!(caddy)
+    on_exit(fn -> Caddy.dispose(caddy) end)
+    Wait.until("the route to come with Caddy, to what runs", fn -> serves.(caddy) end)
+    assert :ok == undeploy(node, second)
+  end
+
+  defp put_back!(backup, routes) do
+    File.rm_rf!(routes)
+    File.cp_r!(backup, routes)
+  end
+
   test "kill -9 in the middle of a deploy: the old version serves, the torn one can be cleared away", c do
     %{agent: agent, node: node, caddy: caddy, app: app} = c
     assert {:ok, old} = deploy(node, app)

@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -10,6 +10,8 @@ use super::args::{arg, error, ok, opts};
 use super::command::Output;
 use super::{Api, attributes, disk, errors, git, health_check, runtime};
 use crate::build::{self, BuildError, BuildOptions, BuildProgress, BuildSource, BuildStep, GitError};
+use crate::deploy;
+use crate::elapsed;
 use crate::host::{Recipe, RuntimeKind};
 use crate::limits;
 use crate::node::{CallResult, Context, Module, Raise};
@@ -42,7 +44,8 @@ async fn run(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
     let source = source(&arg(&args, 1, "config"))?;
     let opts = opts(&args, 2)?;
     let options = options(&opts)?;
-    tracing::info!(app_id, git_ref = source.git_ref, "build begins");
+    tracing::info!(app_id, source = source.told(), "build began");
+    let began = Instant::now();
     let built = match opts.read("subscriber", |pid| pid.pid())? {
         None => api.build.run(app_id, &source, &options, None).await,
         Some(subscriber) => {
@@ -52,14 +55,14 @@ async fn run(api: Arc<Api>, context: Context, args: Vec<Term>) -> CallResult {
             tokio::join!(run, context.node.while_alive(&context.this, &subscriber, forward)).0
         }
     };
+    let duration_ms = elapsed::millis(began.elapsed());
     match built {
         Ok(tag) => {
-            tracing::info!(app_id, tag, "image built");
+            tracing::info!(app_id, image = tag, duration_ms, "build completed");
             Ok(ok(binary(tag)))
         }
         Err(e) => {
-            let cause = std::error::Error::source(&e).map(ToString::to_string);
-            tracing::warn!(app_id, cause, "build failed: {e}");
+            tracing::warn!(app_id, error = deploy::chain(&e), duration_ms, "build failed");
             failure(&e).map(error)
         }
     }
@@ -74,7 +77,7 @@ pub(super) fn source(config: &Reader<'_>) -> Result<BuildSource, ReadError> {
         recipe: recipe(&fields)?,
         build_args: fields.read("build_args", |args| args.variables())?.unwrap_or_default(),
         build_secrets: fields.read("build_secrets", |secrets| attributes::build_secrets(&secrets))?.unwrap_or_default(),
-        ssh_key: fields.read("ssh_key", |key| key.path())?,
+        ssh_key: git::ssh_key(&fields)?,
         submodules: git::submodules(&fields)?,
         resources: fields.read("resources", |resources| attributes::resources(&resources))?.unwrap_or_default(),
     })

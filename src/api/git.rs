@@ -1,5 +1,7 @@
 //! `Otturnaut.Source.Git`: source trees from git repositories.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{arg, error, ok_or, opts};
@@ -50,8 +52,17 @@ fn options(opts: &Fields<'_>) -> Result<GitOptions, ReadError> {
     Ok(GitOptions {
         git_ref: opts.read("ref", |name| Ok(name.name()?.to_owned()))?.unwrap_or(defaults.git_ref),
         depth,
-        ssh_key: opts.read("ssh_key", |key| key.path())?,
+        ssh_key: ssh_key(opts)?,
         submodules: submodules(opts)?,
+    })
+}
+
+/// The path of a private key. Who takes it for the key itself is not shown it in an error.
+pub(super) fn ssh_key(fields: &Fields<'_>) -> Result<Option<PathBuf>, ReadError> {
+    fields.read("ssh_key", |key| {
+        let key = key.secret();
+        let path = key.path()?;
+        if path.as_os_str().as_bytes().contains(&b'\n') { Err(key.refuse("the path of a key")) } else { Ok(path) }
     })
 }
 

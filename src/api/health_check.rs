@@ -107,7 +107,8 @@ pub(super) fn on_unhealthy(fields: &Fields<'_>) -> Result<OnUnhealthy, ReadError
 pub(super) fn command(value: &Reader<'_>) -> Result<Vec<String>, ReadError> {
     match value.term() {
         Term::Binary(_) => Ok(["/bin/sh", "-c", value.name()?].map(str::to_owned).into()),
-        _ => value.texts().map_err(|_| value.refuse("a list of strings, or a string for the shell")),
+        // Words of commands may be secrets.
+        _ => value.texts().map_err(|_| value.clone().secret().refuse("a list of strings, or a string for the shell")),
     }
 }
 

@@ -198,6 +198,13 @@ fn check_ref(git_ref: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// A repository and what of it, for a person. A query may hold a token: it is left out.
+pub(super) fn told(url: &str, git_ref: &str) -> String {
+    let Ok(remote) = Remote::parse(url) else { return "a url that cannot be meant".to_owned() };
+    let address = remote.address.split('?').next().unwrap_or_default();
+    format!("{address} at {}", remote.redact(git_ref))
+}
+
 /// A url without what may be its credentials, whatever else is wrong with it.
 fn without_user(url: &str) -> String {
     let shown = |scheme: &str, rest: &str| match rest.rsplit_once('@') {

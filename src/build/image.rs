@@ -46,6 +46,11 @@ impl BuildSource {
     pub fn check(&self) -> Result<(), GitError> {
         git::check(self.repo_url.expose(), &self.git_ref)
     }
+
+    /// The repository and what of it, for a person: without credentials.
+    pub fn told(&self) -> String {
+        git::told(self.repo_url.expose(), &self.git_ref)
+    }
 }
 
 /// Without the values of the build arguments: tokens are often among them.

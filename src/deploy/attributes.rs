@@ -88,7 +88,7 @@ fn origin(deployment: &Deployment) -> Result<(), InvalidDeployment> {
                 return refuse("artifact", "***", "its url is wanted with http or https");
             }
             if sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-                return refuse("artifact", sha256, "its sha256 is wanted as 64 hexadecimal digits");
+                return refuse("artifact", "***", "its sha256 is wanted as 64 hexadecimal digits");
             }
         }
         Origin::Load { path } => {

@@ -1,5 +1,6 @@
 //! A run from its turn to its end.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ pub(super) struct Inner {
     pub(super) cancelled: CancellationToken,
     /// All runs have ended.
     ended: CancellationToken,
+    /// What is missing at the start was told.
+    pub(super) surveyed: AtomicBool,
     /// Runs of the journal that a death tore.
     torn: Mutex<Vec<(RunId, OpenRun)>>,
 }
@@ -62,6 +65,7 @@ impl Inner {
             closing: CancellationToken::new(),
             cancelled: CancellationToken::new(),
             ended: CancellationToken::new(),
+            surveyed: AtomicBool::default(),
             torn: Mutex::default(),
         });
         let (journal, ended) = (inner.journal.clone(), inner.ended.clone());
@@ -109,8 +113,6 @@ impl Inner {
         progress.story.completed(deployment.port, &leftovers);
         deployment.status = Status::Completed;
         deployment.completed_at = Some(Timestamp::now());
-        let (app_id, deployment_id) = (&deployment.app_id, &deployment.id);
-        tracing::info!(app_id, deployment_id, port = deployment.port, "deploy completed");
         Ok(Deployed { deployment, leftovers })
     }
 
@@ -125,16 +127,12 @@ impl Inner {
             Err(NoTurn::Cancelled) => return Err((run.cancel.error(), Vec::new())),
             Err(NoTurn::ShuttingDown) => return Err((DeployError::ShuttingDown, Vec::new())),
         }
-        let (app_id, deployment_id) = (run.deployment.app_id.clone(), run.deployment.id.clone());
-        tracing::info!(app_id, deployment_id, image = run.deployment.image, "deploy begins");
         run.progress.state(RunState::Running);
-        run.progress.story.started(Some(&run.deployment.image));
+        run.progress.story.started(Some(&run.deployment.image), run.deployment.origin.told().as_deref());
         let work = Work::Deploy { deployment: Box::new(run.deployment.clone()), rollback: run.rollback };
         run.journal.note(&Record::Begun { run: run.id, work });
         let steps = steps::of(run.deployment.strategy, run.deployment.origin.is_elsewhere());
         if let Err(Failed { error, stuck }) = saga::run(steps, run).await {
-            let left: Vec<String> = stuck.iter().map(ToString::to_string).collect();
-            tracing::warn!(app_id, deployment_id, error = chain(&error), stuck = ?left, "deploy failed");
             return Err((error, stuck));
         }
         run.progress.state(RunState::Finishing);
@@ -208,7 +206,7 @@ fn waiting(ahead: usize) -> String {
 }
 
 /// An error and its causes in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

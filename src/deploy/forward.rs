@@ -19,8 +19,10 @@ use crate::host::{Host, RuntimeError};
 pub(super) async fn go_on(run: &mut Run) {
     let switched = Record::Switched { run: run.id, notes: Box::new(run.notes.clone()) };
     if let Err(error) = run.journal.append(&switched).await {
-        tracing::warn!(run = run.id, %error, "after a death now, the route would tell that it was switched");
+        let (app_id, deployment_id) = (&run.deployment.app_id, &run.deployment.id);
+        tracing::warn!(app_id, deployment_id, %error, "after a death now, the route would tell that it was switched");
     }
+    run.progress.story.switched(run.deployment.port);
     keep_state(run);
     keep_watch(run).await;
     let (host, deployment) = (run.host().clone(), run.deployment.clone());

@@ -67,9 +67,24 @@ pub(super) async fn recover_app(engine: &Inner, app_id: &str, survey: &Survey) {
             remove(engine, other).await;
         }
     }
-    if matches!(routed, Routed::Nowhere) && chosen.runs() && !chosen.labels.domains.is_empty() {
-        restore_route(engine, app_id, chosen).await;
+    if !chosen.runs() || chosen.labels.domains.is_empty() {
+        return;
     }
+    let known = is_known(&ours, (chosen, current.as_deref()), (survey, app_id));
+    match &routed {
+        Routed::Nowhere => restore_route(engine, app_id, chosen).await,
+        Routed::To(route) if known && !chosen.serves(route) => restore_route(engine, app_id, chosen).await,
+        Routed::Unknown if known => note_route(engine, app_id, chosen).await,
+        Routed::To(_) | Routed::Unknown => {}
+    }
+}
+
+/// Whether the chosen one is certainly what requests are to go to, whatever the route says: it may be an older one, of a
+/// backup. Not while a run that began is not settled, whose version may have the requests.
+fn is_known(ours: &[&Ours], (chosen, current): (&Ours, Option<&str>), (survey, app_id): (&Survey, &str)) -> bool {
+    let all = survey.apps.get(app_id).map_or(0, Vec::len);
+    let alone = survey.complete && ours.iter().filter(|one| one.runs() && !one.labels.task).count() == 1;
+    all == ours.len() && (current == Some(chosen.labels.deployment_id.as_str()) || alone)
 }
 
 /// The one that requests go to, else the one that the journal knows, else the newest that runs, else the newest.
@@ -141,15 +156,28 @@ async fn remove(engine: &Inner, leftover: &Ours) {
     }
 }
 
-/// Caddy came back empty: the application is led to again.
+/// Caddy came back empty, or with a route that leads elsewhere: the application is led to again.
 async fn restore_route(engine: &Inner, app_id: &str, chosen: &Ours) {
-    let Some(upstream_port) = chosen.container.port else { return };
-    let route = Route { id: route_id(app_id), domains: chosen.labels.domains.clone(), upstream_port };
+    let Some(route) = route_to(app_id, chosen) else { return };
     let proxies = &engine.settings.host.proxies;
     match proxies.proxy(&proxies.defaults()).put_route(&route).await {
-        Ok(()) => tracing::info!(app_id, port = upstream_port, "the route is put back"),
+        Ok(()) => tracing::info!(app_id, port = route.upstream_port, "the route is put back"),
         Err(error) => tracing::warn!(app_id, %error, "the route could not be put back"),
     }
+}
+
+/// Caddy does not answer: once it does, the application is led to.
+async fn note_route(engine: &Inner, app_id: &str, chosen: &Ours) {
+    let Some(route) = route_to(app_id, chosen) else { return };
+    let proxies = &engine.settings.host.proxies;
+    if let Err(error) = proxies.proxy(&proxies.defaults()).note_route(&route).await {
+        tracing::warn!(app_id, %error, "where the route leads could not be put down");
+    }
+}
+
+fn route_to(app_id: &str, chosen: &Ours) -> Option<Route> {
+    let upstream_port = chosen.container.port?;
+    Some(Route { id: route_id(app_id), domains: chosen.labels.domains.clone(), upstream_port })
 }
 
 /// Documents of no release and of no run go.

@@ -66,12 +66,16 @@ pub(super) async fn collect(settings: &EngineSettings, journal: &Journal, apps: 
     for item in items.iter_mut().filter(|item| !item.stays) {
         let release = (item.app_id.clone(), item.deployment_id.clone());
         if let Err(why) = remove(settings, journal, item).await {
-            tracing::warn!(app_id = item.app_id, name = item.name, why, "part of an old release stays");
+            let (app_id, deployment_id) = (&item.app_id, &item.deployment_id);
+            tracing::warn!(app_id, deployment_id, name = item.name, error = why, "part of an old release stays");
             item.stays = true;
             item.why = why;
             failed.insert(release.clone());
         }
         dropped.insert(release);
+    }
+    for (app_id, deployment_id) in dropped.difference(&failed) {
+        tracing::info!(app_id, deployment_id, "an old release was pruned");
     }
     for (app_id, deployment_id) in dropped.difference(&failed).cloned() {
         journal.note(&Record::Dropped { app_id, deployment_id });

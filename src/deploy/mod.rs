@@ -55,6 +55,7 @@ pub use attributes::InvalidDeployment;
 pub use deployment::{Deployment, Status, Strategy, container_name, generate_id, route_id};
 pub use engine::{DeployFailure, DeployProgress, Deployed, Engine, EngineSettings, ExecuteOptions, UndeployRequest};
 pub use error::{DeployError, UndeployError};
+pub use execution::chain;
 pub use garbage::{Item, ItemKind};
 pub use health::{HealthPolicy, HealthProbe};
 pub use journal::JournalError;

@@ -37,6 +37,16 @@ impl Origin {
     pub(super) fn is_elsewhere(&self) -> bool {
         !matches!(self, Self::Image)
     }
+
+    /// It for a person, without credentials; nothing where the image's name says it.
+    pub(super) fn told(&self) -> Option<String> {
+        match self {
+            Self::Image | Self::Registry(_) => None,
+            Self::Source(source) => Some(source.told()),
+            Self::Fetch { sha256, .. } => Some(format!("archive {sha256}")),
+            Self::Load { path } => Some(path.display().to_string()),
+        }
+    }
 }
 
 /// What an image is by its content, where that is known beside the engine's own id for it.

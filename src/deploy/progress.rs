@@ -176,7 +176,7 @@ impl<S: Named> Reporter<S> {
             place.step(step.name());
         }
         self.story.step(step.name(), &message);
-        tracing::debug!(app_id = self.app_id, deployment_id = self.deployment_id, ?step, message, "step");
+        tracing::debug!(app_id = self.app_id, deployment_id = self.deployment_id, step = step.name(), "{message}");
         let Some(subscriber) = &self.subscriber else { return };
         let (app_id, deployment_id) = (self.app_id.clone(), self.deployment_id.clone());
         let progress = Progress { seq: self.told, app_id, deployment_id, step, message, output: Batch::new() };

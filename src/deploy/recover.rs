@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures::StreamExt;
 use futures::stream;
@@ -38,7 +39,7 @@ pub(super) async fn recover(engine: &Arc<Inner>) -> bool {
     let torn = match engine.journal.open().await {
         Ok(torn) => torn,
         Err(error) => {
-            tracing::error!(%error, cause = %error.kind(), "the journal cannot be read: deploys fail until it can");
+            tracing::error!(%error, "the journal cannot be read: deploys fail until it can");
             Vec::new()
         }
     };
@@ -94,6 +95,8 @@ pub(super) async fn survey(engine: &Inner, labels: &[String]) -> Survey {
     let present = host.runtimes.present();
     let mut survey = Survey { complete: !present.is_empty(), ..Survey::default() };
     let mut others = 0;
+    // Once: it is looked again and again until all answer.
+    let again = engine.surveyed.swap(true, Ordering::Relaxed);
     for (target, runtime) in present {
         match runtime.list(labels).await {
             Ok(listed) => {
@@ -112,18 +115,22 @@ pub(super) async fn survey(engine: &Inner, labels: &[String]) -> Survey {
                 }
             }
             Err(error) => {
-                tracing::warn!(engine = %target.kind, %error, "the engine does not answer yet");
+                if !again {
+                    tracing::warn!(engine = %target.kind, %error, "the engine does not answer yet");
+                }
                 survey.complete = false;
             }
         }
     }
-    if others > 0 {
+    if others > 0 && !again {
         tracing::info!(count = others, "containers of other agents are left alone");
     }
     survey.routes = match host.proxies.proxy(&host.proxies.defaults()).list_routes().await {
         Ok(routes) => Some(routes.into_iter().map(|route| (route.id.clone(), route)).collect()),
         Err(error) => {
-            tracing::warn!(%error, "which routes there are is not known");
+            if !again {
+                tracing::warn!(%error, "which routes there are is not known");
+            }
             None
         }
     };

@@ -9,6 +9,7 @@ use super::kept_logs;
 use super::progress::DeployStep;
 use super::run::{NewContainer, Run};
 use crate::apps::Labels;
+use crate::elapsed;
 use crate::host::{Container, ContainerStatus, RuntimeError, RuntimeTarget};
 
 /// A container of a version before, and where it is.
@@ -25,12 +26,13 @@ pub(super) async fn stop_old(run: &mut Run) -> Vec<u16> {
     if old.iter().any(|(_, container)| served(run, container)) {
         let open = drain(run.host(), &ports, run.deployment.drain_timeout).await;
         if !open.is_empty() {
+            let after_ms = elapsed::millis(run.deployment.drain_timeout);
             let message = format!(
                 "Stopping the old version with {} still open after {} s",
                 who(run.host(), &open).await,
                 run.deployment.drain_timeout.as_secs()
             );
-            tracing::info!(app_id = run.deployment.app_id, deployment_id = run.deployment.id, message, "drained");
+            tracing::info!(app_id = run.deployment.app_id, deployment_id = run.deployment.id, after_ms, "{message}");
             run.progress.tell(DeployStep::StopOld, message).await;
         }
     }
@@ -62,7 +64,8 @@ async fn remove_old(run: &Run, target: &RuntimeTarget, container: &Container) ->
     if container.status != ContainerStatus::Stopped
         && let Err(error) = runtime.stop(&container.id, run.deployment.stop_timeout).await
     {
-        tracing::warn!(container = container.name, %error, "the old container did not stop, it is removed as it is");
+        let (app_id, deployment_id) = (&run.deployment.app_id, &run.deployment.id);
+        tracing::warn!(app_id, deployment_id, container = container.name, %error, "the old container did not stop, it is removed as it is");
     }
     kept_logs::keep(&run.settings, &run.journal, (target, container), false).await;
     match runtime.remove(&container.id).await {

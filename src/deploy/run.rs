@@ -190,7 +190,7 @@ impl Run {
 
     /// Notes what was left behind.
     pub(super) fn left(&mut self, what: String) {
-        tracing::warn!(app_id = self.deployment.app_id, deployment_id = self.deployment.id, what, "left behind");
+        tracing::warn!(app_id = self.deployment.app_id, deployment_id = self.deployment.id, left = what, "left behind");
         self.leftovers.push(what);
     }
 
@@ -208,7 +208,9 @@ impl Shared<DeployError> for Run {
         self.cancel.is_cancelled().then(|| self.cancel.error())
     }
 
-    fn undoing(&self) {
+    fn undoing(&mut self, mut steps: Vec<&'static str>) {
+        steps.retain(|step| !touches_nothing(step));
+        self.progress.story.undoing(steps);
         self.progress.state(RunState::Undoing);
     }
 

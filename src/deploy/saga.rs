@@ -18,8 +18,8 @@ pub(super) trait Shared<E>: Send {
     /// Why the run is to end, if it is.
     fn broken_off(&self) -> Option<E>;
 
-    /// Says that what was begun is undone now.
-    fn undoing(&self) {}
+    /// Says that these steps are undone now, in this order.
+    fn undoing(&mut self, _steps: Vec<&'static str>) {}
 
     /// Puts on record that the step of that name is about to act.
     async fn record(&mut self, step: &'static str) -> Result<(), E>;
@@ -79,9 +79,10 @@ pub(super) async fn run<C: Shared<E>, E: From<Panicked> + Send>(
     for (at, step) in steps.iter().enumerate() {
         let (begun, outcome) = begin(*step, run).await;
         if let Err(error) = outcome {
-            run.undoing();
             let begun = if begun { at + 1 } else { at };
-            let stuck = undo(steps.get(..begun).unwrap_or_default(), run).await;
+            let begun = steps.get(..begun).unwrap_or_default();
+            run.undoing(begun.iter().rev().map(|step| step.name()).collect());
+            let stuck = undo(begun, run).await;
             return Err(Failed { error, stuck });
         }
     }

@@ -10,7 +10,7 @@ use super::journal::{OpenRun, Record, RunId, Work};
 use super::progress::Reporter;
 use super::run::{NewContainer, RouteChange, Run};
 use super::runs::RunKind;
-use super::saga::{self, Stuck};
+use super::saga::{self, Shared, Stuck};
 use super::steps::{self, find_route};
 use super::undeploy::Undeploy;
 use super::{Deployment, HealthPolicy, UndeployRequest, route_id};
@@ -131,6 +131,7 @@ async fn undo(engine: &Arc<Inner>, mut run: Run, open: &OpenRun) {
         aftermath::look(&run).await;
     }
     let begun = saga::begun(steps::of(run.deployment.strategy, true), last);
+    run.undoing(begun.iter().rev().map(|step| step.name()).collect());
     let stuck: Vec<Stuck> = saga::undo(begun, &mut run).await;
     let left: Vec<String> = stuck.iter().map(ToString::to_string).collect();
     run.progress.story.failed(format!("the agent ended during {last}"), &left);

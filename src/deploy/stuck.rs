@@ -31,6 +31,7 @@ pub(super) fn list(journal: &Journal) -> Vec<RunInfo> {
 async fn retry(engine: &Arc<Inner>, mut run: Run) {
     let (app_id, deployment_id) = (run.deployment.app_id.clone(), run.deployment.id.clone());
     let (mut pause, longest) = limits::STUCK_PAUSES;
+    let mut told = Vec::new();
     loop {
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(longest);
@@ -44,7 +45,12 @@ async fn retry(engine: &Arc<Inner>, mut run: Run) {
             return;
         }
         record(&engine.journal, run.id, &stuck);
-        tracing::warn!(app_id, deployment_id, stuck = ?stuck.iter().map(ToString::to_string).collect::<Vec<_>>(), "still stuck, it is tried again");
+        if told != stuck {
+            // Once for each reason: it is tried again and again.
+            let stuck: Vec<String> = stuck.iter().map(ToString::to_string).collect();
+            tracing::warn!(app_id, deployment_id, stuck = stuck.join(", "), "still stuck, it is tried again");
+        }
+        told = stuck;
     }
 }
 

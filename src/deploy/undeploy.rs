@@ -46,7 +46,7 @@ impl Undeploy {
     /// a death it is done again.
     pub(super) async fn run(mut self) {
         self.progress.state(RunState::Finishing);
-        self.progress.story.started(None);
+        self.progress.story.started(None, None);
         self.record().await;
         self.settings.monitor.unwatch(&self.request.app_id);
         self.tell(UndeployStep::RetrieveState, "Looking up what is there").await;
@@ -116,9 +116,9 @@ impl Undeploy {
                 // An application without domains runs well without Caddy.
                 let routed = entry.and_then(|e| e.domains.as_ref()).is_some_and(|domains| !domains.is_empty());
                 if routed {
-                    tracing::warn!(app_id = self.request.app_id, id, %error, "the route could not be removed");
+                    tracing::warn!(app_id = self.request.app_id, route = id, %error, "the route could not be removed");
                 } else {
-                    tracing::debug!(app_id = self.request.app_id, id, %error, "whether there is a route is not known");
+                    tracing::debug!(app_id = self.request.app_id, route = id, %error, "whether there is a route is not known");
                 }
                 Err(())
             }

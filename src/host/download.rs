@@ -131,7 +131,7 @@ pub(super) async fn fetch(
         if attempts >= limits::DOWNLOAD_ATTEMPTS {
             return Err(DownloadError::Cut { after: taken.at, reason });
         }
-        tracing::info!(after = taken.at, reason, "a download was cut and is taken up again");
+        tracing::info!(bytes = taken.at, error = reason, "a download was cut and is taken up again");
         tokio::time::sleep(limits::DOWNLOAD_PAUSE * attempts).await;
     }
 }

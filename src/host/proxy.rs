@@ -139,6 +139,11 @@ pub trait Proxy: Send + Sync {
     async fn read(&self, path: &str) -> Result<Value, ProxyError>;
     /// Writes at such a path.
     async fn write(&self, how: ProxyWriter, path: &str, value: Option<&Value>) -> Result<(), ProxyError>;
+    /// Puts down what a route is without asking the proxy, which gets it with the next [`Proxy::reconcile`] that it answers. A
+    /// proxy that keeps no record of its routes does nothing.
+    async fn note_route(&self, _route: &Route) -> Result<(), ProxyError> {
+        Ok(())
+    }
     /// Looks whether the routes that were put are as they were put, and puts back what is not. Cheap where nothing is
     /// to do. Gives the ids of those that it put back. A proxy that keeps no record of its routes has nothing to put back.
     async fn reconcile(&self) -> Result<Vec<String>, ProxyError> {

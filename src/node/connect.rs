@@ -18,6 +18,7 @@ use super::seats::{Seat, source};
 use super::ticks::Ticks;
 use super::transport::Transport;
 use super::{Node, NodeError, Settings, name, tls};
+use crate::elapsed;
 use crate::limits;
 use crate::term::Atom;
 
@@ -185,10 +186,11 @@ impl Node {
         link.queue.close();
         self.0.links.remove(&link);
         self.link_lost(&link);
+        let (peer, after_ms) = (&link.peer, elapsed::millis(link.age()));
         match &end {
-            LinkEnd::Here | LinkEnd::Closed => tracing::info!(peer = %link.peer, "disconnected: {end}"),
-            LinkEnd::Io(e) => tracing::info!(peer = %link.peer, "disconnected: {e}"),
-            _ => tracing::warn!(peer = %link.peer, "disconnected: {:#}", anyhow::Error::from(end)),
+            LinkEnd::Here | LinkEnd::Closed => tracing::info!(%peer, why = %end, after_ms, "disconnected"),
+            LinkEnd::Io(e) => tracing::info!(%peer, why = %e, after_ms, "disconnected"),
+            _ => tracing::warn!(%peer, why = format!("{:#}", anyhow::Error::from(end)), after_ms, "disconnected"),
         }
     }
 }

@@ -229,7 +229,7 @@ impl Live {
         self.0.monitor.engine(target.kind, false);
         let reason = error.to_string();
         if self.set(target, Err(reason.clone())) {
-            tracing::warn!(engine = %target.kind, reason, "the container engine does not answer");
+            tracing::warn!(engine = %target.kind, error = reason, "the container engine does not answer");
             self.tell(What::RuntimeDown { runtime: target.kind, reason });
         }
     }

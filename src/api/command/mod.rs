@@ -45,7 +45,7 @@ struct Request {
 
 fn request(args: &[Term]) -> Result<Request, ReadError> {
     let program = arg(args, 0, "command");
-    let mut command = Command::new(plain(&program)?, texts(&arg(args, 1, "args"))?);
+    let mut command = Command::new(plain(&program)?, texts(&arg(args, 1, "args").secret())?);
     let opts = opts(args, 2)?;
     command.timeout = match opts.read("timeout", |timeout| timeout.timeout())? {
         Some(timeout) => timeout,

@@ -11,13 +11,9 @@ use crate::term::{Term, atom};
 
 pub(super) async fn run(api: Arc<Api>, context: Context, (came, opts): Asked<'_>) -> CallResult {
     let request = read(&came, &opts.fields()?)?;
-    let app_id = request.app_id.clone();
     let result = progress::told(&context, &opts, |progress| api.engine.undeploy(request, progress)).await?;
     match result {
-        Ok(()) => {
-            tracing::info!(app_id, "undeployed");
-            Ok(Term::OK)
-        }
+        Ok(()) => Ok(Term::OK),
         Err(UndeployError::Invalid(invalid)) => Err(Raise::argument(invalid.to_string())),
         Err(UndeployError::Cancelled) => Err(exit(atom("cancelled"))),
         Err(UndeployError::QueueFull { .. }) => Err(exit(atom("queue_full"))),

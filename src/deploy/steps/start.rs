@@ -9,6 +9,7 @@ use crate::deploy::progress::DeployStep;
 use crate::deploy::releases::{self, Manifest};
 use crate::deploy::run::{NewContainer, Run};
 use crate::deploy::saga::Step;
+use crate::elapsed;
 use crate::host::{ContainerSpec, Publish, PullImage, RuntimeError};
 use crate::limits;
 
@@ -145,7 +146,15 @@ pub(super) async fn with_image(
             retries += 1;
             let ports = &run.settings.ports;
             let Ok(port) = ports.allocate() else { return Err(failed(spec.name, error)) };
-            tracing::info!(container = spec.name, taken = publish.port, port, "the port was taken meanwhile");
+            let (app_id, deployment_id) = (&run.deployment.app_id, &run.deployment.id);
+            tracing::info!(
+                app_id,
+                deployment_id,
+                container = spec.name,
+                taken = publish.port,
+                port,
+                "the port was taken meanwhile"
+            );
             ports.release(publish.port);
             publish.port = port;
             run.notes.port = Some(port);
@@ -175,10 +184,14 @@ async fn pull(run: &mut Run, image: &str, step: DeployStep) -> Result<bool, Depl
         pulled = tokio::time::timeout(limits::PULL, runtime.pull_image(&wanted, None)) => pulled,
         () = run.cancel.cancelled() => return Err(run.cancel.error()),
     };
+    let (app_id, deployment_id) = (&run.deployment.app_id, &run.deployment.id);
     match pulled {
         Ok(Ok(())) => return Ok(true),
-        Ok(Err(error)) => tracing::warn!(image, %error, "the image could not be pulled"),
-        Err(_) => tracing::warn!(image, limit = ?limits::PULL, "the image was not pulled in time"),
+        Ok(Err(error)) => tracing::warn!(app_id, deployment_id, image, %error, "the image could not be pulled"),
+        Err(_) => {
+            let limit_ms = elapsed::millis(limits::PULL);
+            tracing::warn!(app_id, deployment_id, image, limit_ms, "the image was not pulled in time");
+        }
     }
     Ok(false)
 }

@@ -80,6 +80,21 @@ async fn a_caddy_that_came_back_empty_gets_its_route_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_route_that_leads_where_nothing_of_the_application_is_leads_to_it_again() {
+    let machine = Machine::new();
+    let (engine, state, _) = machine.engine();
+    run(&engine, deployment("shop", "1")).await.unwrap();
+    let port = state.get("shop").unwrap().port.unwrap();
+    engine.shutdown(Duration::from_secs(1)).await;
+    // As a directory of routes has it that comes from a backup.
+    let other = if port == 10_009 { 10_008 } else { 10_009 };
+    machine.inside().routes.insert("shop-route".to_owned(), route("shop", other));
+    let engine = Engine::new(machine.next_agent().settings());
+    engine.recover().await;
+    assert_eq!(machine.seen().routes, [route("shop", port)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_engine_that_is_down_at_the_start_is_asked_again() {
     for down in ["list", "present"] {
         let machine = Machine::new();

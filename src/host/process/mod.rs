@@ -4,6 +4,7 @@ mod lines;
 mod open_files;
 mod output;
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -21,6 +22,7 @@ use self::lines::Lines;
 pub use self::open_files::OpenFiles;
 use self::output::Kept;
 use super::command::{Batch, Command, CommandEnd, CommandError, CommandResult, Processes, Stream};
+use crate::elapsed;
 use crate::limits;
 
 /// Variables of the agent that no command gets to see.
@@ -42,6 +44,7 @@ impl Processes for SystemProcesses {
         let started = Instant::now();
         let mut kept = Kept::default();
         let (timeout, open_files) = (command.timeout, self.open_files);
+        let program = command.program.clone();
         // To start one takes milliseconds, in which the thread does nothing else.
         let child = tokio::task::spawn_blocking(move || start(&command, open_files)).await;
         let end = match child {
@@ -49,7 +52,20 @@ impl Processes for SystemProcesses {
             Ok(Err(end)) => end,
             Err(e) => CommandEnd::Failed(CommandError { program: "start".to_owned(), reason: e.to_string() }),
         };
-        CommandResult { end, output: kept.finish(), duration: started.elapsed() }
+        let result = CommandResult { end, output: kept.finish(), duration: started.elapsed() };
+        tell(&program, &result);
+        result
+    }
+}
+
+/// The program alone: its arguments may hold secrets.
+fn tell(program: &OsStr, result: &CommandResult) {
+    let (program, duration_ms) = (program.display(), elapsed::millis(result.duration));
+    match &result.end {
+        CommandEnd::Exited(exit_code) => tracing::debug!(%program, exit_code, duration_ms, "a command ended"),
+        CommandEnd::TimedOut => tracing::debug!(%program, duration_ms, "a command was ended, its time was up"),
+        CommandEnd::NotFound => tracing::debug!(%program, "there is no such command"),
+        CommandEnd::Failed(failed) => tracing::debug!(%program, error = failed.reason, "a command could not be run"),
     }
 }
 

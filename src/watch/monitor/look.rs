@@ -10,6 +10,7 @@ use super::entry::{ContainerPlace, Entry, OnUnhealthy, Watched};
 use super::rounds::Due;
 use super::wellness::{Change, Condition};
 use crate::apps::AppStatus;
+use crate::elapsed;
 use crate::limits;
 use crate::watch::events::{About, What};
 use crate::watch::exit;
@@ -72,7 +73,7 @@ impl Monitor {
                 self.tell(app_id, watched, What::AppUnhealthy { detail, failures });
             }
             Some(Change::Recovered(after)) => {
-                let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+                let after_ms = elapsed::millis(after);
                 tracing::info!(app_id, after_ms, detail, "the application is well again");
                 self.tell(app_id, watched, What::AppRecovered { detail, after_ms });
             }

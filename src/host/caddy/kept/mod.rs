@@ -178,6 +178,17 @@ impl Proxy for KeptCaddy {
         self.caddy.write(how, path, value).await
     }
 
+    async fn note_route(&self, route: &Route) -> Result<(), ProxyError> {
+        let _turn = self.caddy.turn.lock().await;
+        if self.kept.state().routes.get(&route.id) == Some(route) || self.is_full(&route.id) {
+            return Ok(());
+        }
+        self.kept.switch(route).await?;
+        self.kept.record(route).await?;
+        self.kept.state().settled = None;
+        Ok(())
+    }
+
     async fn reconcile(&self) -> Result<Vec<String>, ProxyError> {
         self.look().await?;
         Ok(std::mem::take(&mut self.kept.state().restored).into_iter().collect())
