@@ -15,6 +15,7 @@ mod group_leader;
 mod help;
 mod lexer;
 mod library;
+mod manual;
 mod parser;
 mod session;
 mod start;

@@ -101,11 +101,11 @@ impl Session {
 
     /// Takes a line, or several.
     pub async fn line(&mut self, line: &str) -> Outcome {
-        self.buffer.push_str(line);
-        if self.buffer.trim_end().ends_with("#iex:break") {
+        if self.is_open() && line.trim() == "#iex:break" {
             self.forget();
-            return Outcome::Nothing;
+            return Outcome::Error("** (TokenMissingError) incomplete expression".to_owned());
         }
+        self.buffer.push_str(line);
         let parsed = parser::parse(&self.buffer);
         if parsed == Err(SyntaxError::Incomplete) {
             return Outcome::More;

@@ -2,7 +2,7 @@
 
 use futures::future::BoxFuture;
 
-use super::{Evaluator, Outcome, Raise, Value, placeholder};
+use super::{Evaluator, Outcome, Raise, Value, operators, placeholder};
 use crate::shell::fault;
 use crate::shell::library::{self, Body};
 use crate::shell::syntax::Expr;
@@ -35,7 +35,7 @@ impl Evaluator {
             return found.map(Value::Term).ok_or_else(missing);
         }
         let Term::Atom(module) = &of else {
-            return Err(Raise::argument(format!("{name} is no field of {of:?}, which is no module either")));
+            return Err(fault::unknown_field(name, &of));
         };
         let args = self.all(args, scope).await?;
         self.remote(module, name, args).await
@@ -43,9 +43,12 @@ impl Evaluator {
 
     /// A function of the shell.
     pub(super) async fn local(&mut self, name: &str, args: Vec<Value>) -> Outcome {
-        match library::find("", name, args.len()) {
-            Some(body) => self.run_body(body, args).await,
-            None => Err(fault::undefined(None, name, args.len())),
+        if let Some(body) = library::find("", name, args.len()) {
+            return self.run_body(body, args).await;
+        }
+        match <[Term; 2]>::try_from(terms(args)?) {
+            Ok([left, right]) => operators::named(name, left, right).map(Value::Term),
+            Err(args) => Err(fault::undefined(None, name, args.len())),
         }
     }
 
@@ -54,10 +57,13 @@ impl Evaluator {
         if let Some(body) = library::find(module.as_str(), name, args.len()) {
             return self.run_body(body, args).await;
         }
+        if module.as_str() == "Elixir.Kernel" {
+            return self.local(name, args).await;
+        }
         let arity = args.len();
         let node = self.context.node.clone();
         if !node.exports(module.as_str(), name, arity) {
-            return Err(fault::undefined(Some(module.as_str()), name, arity));
+            return Err(fault::undefined(Some((&node, module.as_str())), name, arity));
         }
         let function = Atom::new(name).map_err(|e| Raise::argument(e.to_string()))?;
         node.call(self.context.clone(), (module.clone(), function), terms(args)?).await.map(Value::Term)

@@ -5,12 +5,13 @@
 
 mod calls;
 mod collections;
+mod comprehension;
 mod control;
 mod operators;
 mod patterns;
 
 pub(super) use collections::access;
-pub(super) use operators::{add as operators_add, float, from_big, integer as big};
+pub(super) use operators::{add as operators_add, float, from_big, integer as big, power};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
