@@ -29,7 +29,7 @@ use crate::watch::{self, About, Events, Figures, Live, Logs, Monitor, Tally, Wha
 pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     host::install_crypto();
     let tasks = TaskTracker::new();
-    let host = Host::real(host_settings(&config, OpenFiles::raise())).context("cannot use this machine")?;
+    let host = Host::real(host_settings(&config, Some(OpenFiles::raise()))).context("cannot use this machine")?;
     look_around(&config);
     let parts = Parts::new(&config, &host, &tasks);
     let Parts { state, ports, events, monitor, live, figures, build, engine } = parts;
@@ -61,7 +61,9 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
         ports,
     };
     let mut face = api::face(api);
-    shell::modules().into_iter().for_each(|module| face.modules.add(module));
+    for module in shell::modules() {
+        face.modules.add(module);
+    }
     let node = registered.serve(face.modules, face.servers);
     if let Some(mission_control) = config.mission_control.clone() {
         let receiver = Receiver { node: mission_control, process: config.mission_control_process.clone() };
@@ -166,7 +168,8 @@ async fn serve_commands(config: &Config, node: &Node, (tasks, shutdown): (&TaskT
     match control::Server::open(&config.data_dir).await {
         Ok(server) => drop(tasks.spawn(server.serve(node.clone(), shutdown.requested.clone()))),
         Err(e) => {
-            tracing::warn!("commands such as `otturnaut rpc` will not reach this agent: {:#}", anyhow::Error::from(e))
+            let e = anyhow::Error::from(e);
+            tracing::warn!("commands such as `otturnaut rpc` will not reach this agent: {e:#}");
         }
     }
 }
@@ -213,7 +216,8 @@ async fn end(engine: &Engine, node: &Node, (tasks, written): (&TaskTracker, &Can
     }
 }
 
-fn host_settings(config: &Config, open_files: OpenFiles) -> HostSettings {
+/// What of the machine is configured.
+pub fn host_settings(config: &Config, open_files: Option<OpenFiles>) -> HostSettings {
     HostSettings {
         container_socket: config.container_socket.clone(),
         data_dir: config.data_dir.clone(),
@@ -226,7 +230,7 @@ fn host_settings(config: &Config, open_files: OpenFiles) -> HostSettings {
         caddy_routes_dir: config.caddy_routes_dir.clone(),
         local_sources: config.local_sources.clone(),
         user_manager: user_manager(config),
-        open_files: Some(open_files),
+        open_files,
     }
 }
 

@@ -29,7 +29,9 @@ impl From<ClientError> for Failure {
                 format!("{error}: this user may not open it; try it as root, or as the agent's user")
             }
             ClientError::NotRunning { .. } => {
-                format!("{error}: is it running? OTTURNAUT_DATA_DIR names its directory; `otturnaut doctor` looks around")
+                format!(
+                    "{error}: is it running? OTTURNAUT_DATA_DIR names its directory; `otturnaut doctor` looks around"
+                )
             }
             ClientError::Gone { source } if source.kind() == io::ErrorKind::WouldBlock => {
                 "the agent does not answer in time".to_owned()

@@ -1,32 +1,34 @@
 //! The command line: one file a subcommand.
+//!
+//! `start` is the agent. Every other command is a guest of the agent that runs: it evaluates an expression in it, over the
+//! agent's own socket, and shows what comes of it. `doctor` alone looks around by itself.
 
+mod apps;
+mod arguments;
+mod deploy;
+mod doctor;
 mod exit_code;
+mod failure;
+mod lifecycle;
+mod logs;
+mod manual;
+mod progress;
+mod remote;
+mod rollback;
+mod rpc;
+mod running;
+mod show;
 mod start;
+mod undeploy;
 
 pub use exit_code::ExitCode;
 
-use clap::{Parser, Subcommand};
-
-/// The agent that deploys web applications on this server. It is configured by its environment (see `otturnaut help start`).
-#[derive(Debug, Parser)]
-#[command(name = "otturnaut", version, disable_version_flag = true)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Runs the agent in the foreground.
-    #[command(after_help = start::ENVIRONMENT)]
-    Start,
-    /// Prints the version.
-    Version,
-}
+use self::arguments::{Cli, Command};
+use self::failure::Failure;
 
 /// Runs what the arguments say; gives the exit code.
 pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match arguments::parse() {
         Ok(cli) => cli,
         Err(e) => {
             // Standard output or error may be closed; there is nobody left to tell.
@@ -34,14 +36,33 @@ pub fn run() -> ExitCode {
             return if e.use_stderr() { ExitCode::Usage } else { ExitCode::Ok };
         }
     };
-    match cli.command {
-        Command::Start => start::run(),
-        Command::Version => version(),
+    if matches!(cli.command, Command::Start) {
+        return start::run();
+    }
+    match execute(cli) {
+        Ok(()) => ExitCode::Ok,
+        Err(Failure { text, code }) => start::complain(&text, code),
     }
 }
 
-#[expect(clippy::print_stdout, reason = "what was asked for")]
-fn version() -> ExitCode {
-    println!("otturnaut {}", env!("CARGO_PKG_VERSION"));
-    ExitCode::Ok
+fn execute(cli: Cli) -> Result<(), Failure> {
+    match cli.command {
+        // It is the agent itself.
+        Command::Start => Ok(()),
+        Command::Stop { timeout } => lifecycle::stop(timeout),
+        Command::Restart { timeout } => lifecycle::restart(timeout),
+        Command::Pid => lifecycle::pid(),
+        Command::Ping => lifecycle::ping(),
+        Command::Version => show::print(&format!("otturnaut {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Rpc { expression, json } => rpc::run(&expression.join(" "), json),
+        Command::Remote => remote::run(),
+        Command::Doctor { json } => doctor::run(json),
+        Command::Apps { json } => apps::run(json),
+        Command::Deploy(asked) => deploy::run(&asked),
+        Command::Logs(asked) => logs::run(&asked),
+        Command::Rollback { app, to, json } => rollback::run(&app, to.as_deref(), json),
+        Command::Undeploy { app } => undeploy::run(&app),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::page(),
+    }
 }

@@ -50,8 +50,12 @@ impl Running {
 
     /// The value of a function of the node.
     pub(super) fn call(&mut self, function: &str, args: &[Term]) -> Result<Term, Failure> {
-        let expression = expression(function, args);
-        match self.eval(&expression, |_| Ok(()))? {
+        self.call_text(&expression(function, args))
+    }
+
+    /// The value of an expression.
+    pub(super) fn call_text(&mut self, expression: &str) -> Result<Term, Failure> {
+        match self.eval(expression, |_| Ok(()))? {
             Evaluated::Value(value, _) => Ok(value),
             Evaluated::Nothing => Ok(Term::NIL),
         }

@@ -19,7 +19,7 @@ pub(super) enum Style {
     Bold,
 }
 
-/// Whether standard output takes colours: it is a terminal, and nobody said NO_COLOR (no-color.org).
+/// Whether standard output takes colours: it is a terminal, and nobody said `NO_COLOR` (no-color.org).
 pub(super) fn has_colours() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     stdout().is_terminal() && !refused && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
@@ -122,17 +122,6 @@ pub(super) fn bytes(count: i64) -> String {
     format!("{value:.1} {}", UNITS.get(unit).unwrap_or(&"B"))
 }
 
-/// Seconds for people: `3d 4h`, `5m 12s`.
-pub(super) fn time(seconds: i64) -> String {
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, minutes) => format!("{minutes}m {}s", seconds % 60),
-        (0, hours, minutes) => format!("{hours}h {minutes}m"),
-        (days, hours, _) => format!("{days}d {hours}h"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,12 +150,14 @@ mod tests {
     #[test]
     fn figures_are_for_people() {
         assert_eq!([0, 1023, 1024, 1 << 20, 5 << 30].map(bytes), ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "5.0 GiB"]);
-        assert_eq!([5, 65, 3_700, 200_000].map(time), ["5s", "1m 5s", "1h 1m", "2d 7h"]);
     }
 
     #[test]
     fn a_table_has_columns() {
-        let rows = vec![vec![("shop".to_owned(), None), ("running".to_owned(), None)], vec![("a".to_owned(), None), (String::new(), None)]];
+        let rows = vec![
+            vec![("shop".to_owned(), None), ("running".to_owned(), None)],
+            vec![("a".to_owned(), None), (String::new(), None)],
+        ];
         assert_eq!(table(&["APP", "STATUS"], &rows), "APP   STATUS\nshop  running\na\n");
     }
 }

@@ -1,5 +1,7 @@
 //! `otturnaut start`: the agent in the foreground.
 
+use std::os::unix::process::CommandExt;
+
 use super::ExitCode;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
@@ -46,7 +48,8 @@ pub(super) fn run() -> ExitCode {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve(config))) {
-        Ok(()) => ExitCode::Ok,
+        Ok(again) if again => begin_anew(),
+        Ok(_) => ExitCode::Ok,
         Err(e) => {
             tracing::error!("{e:#}");
             ExitCode::Failure
@@ -54,16 +57,29 @@ pub(super) fn run() -> ExitCode {
     }
 }
 
-async fn serve(config: Config) -> anyhow::Result<()> {
+/// Runs the agent to its end; whether it is to begin anew.
+async fn serve(config: Config) -> anyhow::Result<bool> {
     let shutdown = Shutdown::default();
     tokio::select! {
-        result = agent::run(config, shutdown.clone()) => result,
-        signals = shutdown.on_signals() => Ok(signals?),
+        result = agent::run(config, shutdown.clone()) => result?,
+        signals = shutdown.on_signals() => signals?,
     }
+    Ok(shutdown.again.is_cancelled())
 }
 
-#[expect(clippy::print_stderr, reason = "there is no log yet")]
-fn complain(text: &str, code: ExitCode) -> ExitCode {
+#[expect(clippy::disallowed_methods, reason = "this process becomes it; there is nobody to wait for it")]
+/// Starts the program from its file again, in this process: to whoever supervises it, it is the same one.
+fn begin_anew() -> ExitCode {
+    let mut args = std::env::args_os();
+    let program = args.next().unwrap_or_else(|| "otturnaut".into());
+    tracing::info!("begins anew");
+    let failed = std::process::Command::new(program).args(args).exec();
+    tracing::error!("cannot begin anew: {failed}");
+    ExitCode::Failure
+}
+
+#[expect(clippy::print_stderr, reason = "what is said to whoever typed the command")]
+pub(super) fn complain(text: &str, code: ExitCode) -> ExitCode {
     for line in text.lines() {
         eprintln!("otturnaut: {line}");
     }

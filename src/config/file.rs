@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Where an installed agent's service takes its environment from.
-pub const FILE: &str = "/etc/otturnaut/otturnaut.env";
+pub(super) const FILE: &str = "/etc/otturnaut/otturnaut.env";
 
 /// Variables of this process's environment; where `RELEASE_NODE` is not among them, those of the installed agent's file
 /// count for what it lacks.
@@ -24,9 +24,13 @@ impl Environment {
 
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<String> {
-        let own = std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        own.or_else(|| self.of_file.get(name).cloned())
+        own_variable(name).or_else(|| self.of_file.get(name).cloned())
     }
+}
+
+/// The value of a variable of this process.
+pub fn own_variable(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// `NAME=value` lines, as systemd reads them from an `EnvironmentFile`.
@@ -36,10 +40,23 @@ fn parse(text: &str) -> BTreeMap<String, String> {
         let (name, value) = line.split_once('=')?;
         let value = value.trim();
         let quoted = |quote: char| value.strip_prefix(quote)?.strip_suffix(quote);
-        let value = quoted('"').or_else(|| quoted('\'')).unwrap_or(value);
-        Some((name.trim().to_owned(), value.to_owned()))
+        let value = match quoted('"') {
+            Some(inner) => unescaped(inner),
+            None => quoted('\'').unwrap_or(value).to_owned(),
+        };
+        Some((name.trim().to_owned(), value))
     };
     lines.filter_map(pair).collect()
+}
+
+/// In double quotes a backslash takes the meaning of what stands behind it.
+fn unescaped(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text.chars();
+    while let Some(next) = rest.next() {
+        out.extend(if next == '\\' { rest.next() } else { Some(next) });
+    }
+    out
 }
 
 #[cfg(test)]
@@ -48,8 +65,9 @@ mod tests {
 
     #[test]
     fn a_file_is_read_as_systemd_reads_it() {
-        let read = parse("# the outpost\nRELEASE_NODE=a@b\n\n RELEASE_COOKIE = \"se cret\"\nX='y'\n;no\nnothing\n");
+        let read =
+            parse("# the outpost\nRELEASE_NODE=a@b\n\n RELEASE_COOKIE = \"se \\\"cr\\\\et\"\nX='y'\n;no\nnothing\n");
         let pairs: Vec<_> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("RELEASE_COOKIE", "se cret"), ("RELEASE_NODE", "a@b"), ("X", "y")]);
+        assert_eq!(pairs, [("RELEASE_COOKIE", "se \"cr\\et"), ("RELEASE_NODE", "a@b"), ("X", "y")]);
     }
 }

@@ -5,7 +5,7 @@
 
 mod file;
 
-pub use file::Environment;
+pub use file::{Environment, own_variable};
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -126,7 +126,7 @@ impl Config {
     /// # Errors
     /// Every variable that is missing or wrong.
     pub fn from_env() -> Result<Self, ConfigErrors> {
-        Self::read(&|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+        Self::read(&own_variable)
     }
 
     /// Reads variables by `lookup`; an empty one counts as not set, as `docker compose` passes those on.

@@ -42,10 +42,13 @@ impl Node {
             Kind::Server(process) => call::receive(&to, &process, message),
             Kind::NetKernel => call::receive_ping(&to, &message),
             Kind::Rex => rex::receive(&to, message),
-            Kind::Task(_) => match self.0.processes.inbox(&to.pid) {
-                Some(inbox) => inbox.put(&message),
-                None => tracing::debug!("a message to a process that takes none was dropped"),
-            },
+            Kind::Task(_) => {
+                if let Some(inbox) = self.0.processes.inbox(&to.pid) {
+                    inbox.put(&message);
+                } else {
+                    tracing::debug!("a message to a process that takes none was dropped");
+                }
+            }
         }
     }
 }

@@ -53,6 +53,7 @@ mod tls;
 mod transport;
 
 pub use burst::Burst;
+pub use epmd::lookup;
 pub use function::{Body, CallResult, Context, Export, Module, Modules};
 pub use gen_server::GenServer;
 pub use inbox::Inbox;

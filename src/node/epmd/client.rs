@@ -84,7 +84,10 @@ fn alive_request(alive: &str, port: u16) -> Vec<u8> {
 }
 
 /// The distribution port of `alive` at an address's EPMD; `None` if it has no such node.
-pub(in crate::node) async fn lookup(epmd: SocketAddr, alive: &str) -> io::Result<Option<u16>> {
+///
+/// # Errors
+/// Nobody answers there, or somebody else than an EPMD.
+pub async fn lookup(epmd: SocketAddr, alive: &str) -> io::Result<Option<u16>> {
     let asked = timeout(limits::EPMD_REQUEST, async {
         let mut stream = TcpStream::connect(epmd).await?;
         let mut body = vec![tag::PORT];

@@ -12,6 +12,7 @@ mod keeper;
 pub(super) mod properties;
 mod server;
 
+pub use client::lookup;
 pub(super) use keeper::{Keeper, KeeperError};
 
 /// Requests and answers, by their first byte.
