@@ -389,7 +389,7 @@ async fn a_conversation_has_prompts_history_and_ends_with_its_terminal() {
     let printed = terminal.printed.lock().unwrap().replace(&name, "n");
     let (_, talk) = printed.split_once('\n').unwrap();
     let wanted = "iex(n)1> 20\niex(n)2> ...(n)2> [20, 1]\niex(n)3> 21\niex(n)4> 20\niex(n)5> 21\niex(n)6> ...(n)6> \
-                  ** (TokenMissingError) incomplete expression\niex(n)6> ** (CompileError) undefined variable \"nope\"\niex(n)7> ";
+                  ** (TokenMissingError) incomplete expression\niex(n)6> ** (CompileError) undefined variable \"nope\"\niex(n)6> ";
     assert_eq!(talk, wanted);
 }
 

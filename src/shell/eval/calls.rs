@@ -6,7 +6,7 @@ use super::{Evaluator, Outcome, Raise, Value, operators, placeholder};
 use crate::shell::fault;
 use crate::shell::library::{self, Body};
 use crate::shell::syntax::Expr;
-use crate::shell::value::{Function, Scope, terms};
+use crate::shell::value::{Function, Held, Scope, terms};
 use crate::term::{Atom, Term, elixir};
 
 impl Evaluator {
@@ -94,7 +94,7 @@ impl Evaluator {
                 return Err(Raise::error(elixir::exception("Elixir.BadArityError", [("message", message.into())])));
             }
             match &*function {
-                Function::Clauses(clauses, scope) => match self.choose(clauses, &args, scope).await? {
+                Function::Clauses(clauses, scope, _) => match self.choose(clauses, &args, scope).await? {
                     Some((mut inner, body)) => self.eval(body, &mut inner).await,
                     None => {
                         let args = Term::Tuple(terms(args)?);
@@ -105,9 +105,11 @@ impl Evaluator {
                         )))
                     }
                 },
-                Function::Capture(body, _, scope) => {
+                Function::Capture(body, _, scope, _) => {
                     let mut inner = scope.clone();
-                    inner.extend(args.into_iter().enumerate().map(|(at, value)| (placeholder(at + 1), value)));
+                    for (at, value) in args.into_iter().enumerate() {
+                        inner.insert(placeholder(at + 1), Held::new(&self.meter, value)?);
+                    }
                     self.eval(body, &mut inner).await
                 }
                 Function::Named(Some(module), name, _) => self.remote(module, name, args).await,
@@ -124,9 +126,11 @@ impl Evaluator {
 
     /// Calls a function with the elements of a collection, of which a map's are pairs.
     pub(in crate::shell) async fn apply_each(&mut self, function: &Value, all: &[Term]) -> Result<Vec<Term>, Raise> {
-        let mut results = Vec::with_capacity(all.len());
+        let (mut results, mut share) = (Vec::with_capacity(all.len()), self.meter.share());
         for element in all {
-            results.push(self.apply_to(function, std::slice::from_ref(element)).await?);
+            let result = self.apply_to(function, std::slice::from_ref(element)).await?;
+            share.add_term(&result)?;
+            results.push(result);
         }
         Ok(results)
     }

@@ -1,17 +1,18 @@
 //! `for` and `with`: what goes on as long as patterns match.
 
 use super::control::section;
-use super::{Evaluator, Outcome, Raise, Value, check_size};
-use crate::limits;
+use super::{Evaluator, Outcome, Raise, Value};
 use crate::shell::fault;
-use crate::shell::library::{elements, into};
+use crate::shell::library::{check_count, elements, into};
+use crate::shell::meter::Share;
 use crate::shell::syntax::Expr;
 use crate::shell::value::Scope;
-use crate::term::{Term, atom};
+use crate::term::Term;
 
 /// What becomes of the values of a comprehension.
 struct Collected {
     values: Vec<Term>,
+    share: Share,
     /// `reduce: start`: the value so far.
     reduced: Option<Value>,
 }
@@ -30,7 +31,7 @@ impl Evaluator {
             None => Term::List(Vec::new()),
         };
         let unique = option("uniq").is_some_and(|uniq| matches!(uniq, Expr::Literal(uniq) if uniq.is_atom("true")));
-        let mut collected = Collected { values: Vec::new(), reduced };
+        let mut collected = Collected { values: Vec::new(), share: self.meter.share(), reduced };
         self.generate(parts(args), body, (scope, &mut collected)).await?;
         if let Some(reduced) = collected.reduced {
             return Ok(reduced);
@@ -69,7 +70,9 @@ impl Evaluator {
 
     async fn collect(&mut self, body: &Expr, scope: &mut Scope, collected: &mut Collected) -> Result<(), Raise> {
         let Some(so_far) = collected.reduced.take() else {
-            collected.values.push(self.eval(body, scope).await?.term()?);
+            let value = self.eval(body, scope).await?.term()?;
+            collected.share.add_term(&value)?;
+            collected.values.push(value);
             return check_count(collected.values.len());
         };
         let Expr::Clauses(clauses) = body else {
@@ -138,9 +141,4 @@ impl Evaluator {
 fn parts(args: &[Expr]) -> &[Expr] {
     let keywords = args.iter().rev().take_while(|arg| super::control::keywords(arg).is_some()).count();
     args.get(..args.len() - keywords).unwrap_or_default()
-}
-
-fn check_count(count: usize) -> Result<(), Raise> {
-    check_size(count.saturating_mul(size_of::<Term>()))?;
-    if count > limits::SHELL_ELEMENTS { Err(Raise::error(atom("system_limit"))) } else { Ok(()) }
 }

@@ -8,7 +8,7 @@ use super::{Evaluator, Outcome, Raise, Value, check_size};
 use crate::shell::fault;
 use crate::shell::library::elements;
 use crate::shell::syntax::Expr;
-use crate::shell::value::Scope;
+use crate::shell::value::{Held, Scope};
 use crate::term::{Float, Term, order};
 
 /// Bits of the largest integer.
@@ -67,7 +67,7 @@ impl Evaluator {
             Expr::Apply(function, args) => Expr::Apply(function.clone(), piped(args)),
             _ => return Err(fault::compile_error("|> wants a call on its right: value |> Enum.map(&(&1.status))")),
         };
-        let outer = scope.insert(PIPED.to_owned(), first);
+        let outer = scope.insert(PIPED.to_owned(), Held::new(&self.meter, first)?);
         let result = self.eval(&call, scope).await;
         match outer {
             Some(outer) => scope.insert(PIPED.to_owned(), outer),

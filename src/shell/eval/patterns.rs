@@ -7,7 +7,7 @@ use super::{Evaluator, Raise};
 use crate::shell::fault;
 use crate::shell::syntax::{Clause, Expr};
 use crate::shell::token::Quote;
-use crate::shell::value::{Scope, Value};
+use crate::shell::value::{Held, Scope, Value};
 use crate::term::{Map, Term, atom, elixir};
 
 impl Evaluator {
@@ -19,15 +19,15 @@ impl Evaluator {
         (scope, found): (&Scope, &mut Scope),
     ) -> Result<bool, Raise> {
         if let Expr::Variable(name) = pattern {
-            return bind(name, value, found);
+            return self.bind(name, value, found);
         }
         let Value::Term(term) = value else { return Ok(false) };
         Ok(match pattern {
             Expr::Literal(Term::Atom(name)) => *term == self.resolve(name),
             Expr::Literal(literal) => literal == term,
             Expr::Pinned(name) => match scope.get(name) {
-                Some(Value::Term(own)) => own == term,
-                _ => return Err(fault::compile_error(format!("undefined variable ^{name}"))),
+                Some(held) => matches!(&held.value, Value::Term(own) if own == term),
+                None => return Err(fault::compile_error(format!("undefined variable ^{name}"))),
             },
             Expr::Unary("-", number) => match (&**number, term) {
                 (Expr::Literal(Term::Int(number)), Term::Int(value)) => number.checked_neg() == Some(*value),
@@ -145,7 +145,7 @@ impl Evaluator {
         for (key, pattern) in pairs {
             let key = match key {
                 Expr::Literal(key) => key.clone(),
-                Expr::Pinned(name) => match scope.get(name) {
+                Expr::Pinned(name) => match scope.get(name).map(|held| &held.value) {
                     Some(Value::Term(key)) => key.clone(),
                     _ => return Err(fault::compile_error(format!("undefined variable ^{name}"))),
                 },
@@ -191,19 +191,19 @@ impl Evaluator {
         }
         Ok(None)
     }
-}
 
-/// A variable that stands twice means the same value twice.
-fn bind(name: &str, value: &Value, found: &mut Scope) -> Result<bool, Raise> {
-    if name == "_" {
-        return Ok(true);
-    }
-    match (found.get(name), value) {
-        (Some(Value::Term(before)), Value::Term(now)) => Ok(before == now),
-        (Some(_), _) => Ok(false),
-        (None, value) => {
-            found.insert(name.to_owned(), value.clone());
-            Ok(true)
+    /// A variable that stands twice means the same value twice.
+    fn bind(&self, name: &str, value: &Value, found: &mut Scope) -> Result<bool, Raise> {
+        if name == "_" {
+            return Ok(true);
+        }
+        match (found.get(name).map(|held| &held.value), value) {
+            (Some(Value::Term(before)), Value::Term(now)) => Ok(before == now),
+            (Some(_), _) => Ok(false),
+            (None, value) => {
+                found.insert(name.to_owned(), Held::new(&self.meter, value.clone())?);
+                Ok(true)
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use num_bigint::BigInt;
 
-use super::{Entry, arg, check_count, elements, empty_error, integer, of_range, position, to_text};
+use super::{Entry, arg, check_copies, check_count, elements, empty_error, integer, of_range, position, to_text};
 use crate::node::Raise;
 use crate::shell::eval::{big, check_size, from_big, operators_add as add};
 use crate::shell::value::Value;
@@ -144,6 +144,7 @@ pub(super) fn frequencies(all: Vec<Term>) -> Term {
 
 fn intersperse(args: &[Term]) -> Result<Term, Raise> {
     let (mut out, between) = (Vec::new(), arg(args, 1)?);
+    check_copies(between, all(args)?.len())?;
     for (at, element) in all(args)?.into_iter().enumerate() {
         out.extend((at > 0).then(|| between.clone()));
         out.push(element);

@@ -1,6 +1,6 @@
 //! `List` and `Tuple`.
 
-use super::{Entry, arg, check_count, elements, integer, list_of, position, to_text};
+use super::{Entry, arg, check_copies, check_count, elements, integer, list_of, position, to_text};
 use crate::node::Raise;
 use crate::term::{Term, atom, binary};
 
@@ -67,6 +67,7 @@ fn at_place(args: &[Term], behind: bool, change: impl FnOnce(&mut Vec<Term>, usi
 fn duplicate(args: &[Term]) -> Result<Term, Raise> {
     let count = usize::try_from(integer(args, 1)?).map_err(|_| Raise::error(atom("badarg")))?;
     check_count(count)?;
+    check_copies(arg(args, 0)?, count)?;
     Ok(Term::List(vec![arg(args, 0)?.clone(); count]))
 }
 

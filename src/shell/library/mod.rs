@@ -18,8 +18,9 @@ use std::ops::RangeInclusive;
 
 use futures::future::BoxFuture;
 
-use super::eval::{Evaluator, Outcome};
+use super::eval::{Evaluator, Outcome, check_size};
 use super::fault;
+use super::meter::weight;
 use super::value::Value;
 use crate::limits;
 use crate::node::Raise;
@@ -133,6 +134,11 @@ fn sorted(map: &Map) -> Vec<&(Term, Term)> {
 /// Whether a list may have so many elements.
 pub(super) fn check_count(count: usize) -> Result<(), Raise> {
     if count > limits::SHELL_ELEMENTS { Err(Raise::error(atom("system_limit"))) } else { Ok(()) }
+}
+
+/// Whether there may be so many copies of a term.
+fn check_copies(term: &Term, count: usize) -> Result<(), Raise> {
+    check_size(weight(term, usize::MAX).unwrap_or(usize::MAX).saturating_mul(count))
 }
 
 fn not_enumerable(term: &Term) -> Raise {
