@@ -1,7 +1,8 @@
 //! What goes wrong, as exceptions and in one line.
 
-use crate::node::Raise;
-use crate::term::{Inspect, Term, atom, binary, elixir, tuple};
+use super::library;
+use crate::node::{Node, Raise};
+use crate::term::{Inspect, Map, Term, atom, binary, elixir, tuple};
 
 /// Most characters of a term in a message.
 const SHOWN: usize = 400;
@@ -24,14 +25,25 @@ pub(super) fn about(reason: &'static str, value: Term) -> Raise {
     Raise::error(tuple([atom(reason), value]))
 }
 
-pub(super) fn undefined(module: Option<&str>, name: &str, arity: usize) -> Raise {
-    match module {
-        Some(module) => Raise::error(elixir::exception(
-            "Elixir.UndefinedFunctionError",
-            [("message", binary(format!("function {}.{name}/{arity} is undefined or private", Inspect::atom(module))))],
-        )),
-        None => compile_error(format!("undefined function {name}/{arity}")),
-    }
+/// `Elixir.KeyError` of what is no map, or no module either.
+pub(super) fn unknown_field(name: &str, of: &Term) -> Raise {
+    Raise::argument(format!("{name} is no field of {of:?}, which is no module either"))
+}
+
+/// The left side of `and` or `or` is neither `true` nor `false`.
+pub(super) fn bad_boolean(sign: &str, value: &Term) -> Raise {
+    let text = format!("expected a boolean on left-side of \"{sign}\", got: {}", Inspect::short(value, SHOWN));
+    Raise::error(elixir::exception("Elixir.BadBooleanError", [("message", binary(text))]))
+}
+
+/// A function that is not there; with its module, and the node that knows which modules there are.
+pub(super) fn undefined(module: Option<(&Node, &str)>, name: &str, arity: usize) -> Raise {
+    let Some((node, module)) = module else { return compile_error(format!("undefined function {name}/{arity}")) };
+    let known = node.modules().module(module).is_some() || library::functions().any(|(own, ..)| own == module);
+    let module = Inspect::atom(module);
+    let why = if known { "or private".to_owned() } else { format!("(module {module} is not available)") };
+    let text = format!("function {module}.{name}/{arity} is undefined {why}");
+    Raise::error(elixir::exception("Elixir.UndefinedFunctionError", [("message", binary(text))]))
 }
 
 /// What was raised, as `iex` shows it, in one line.
@@ -44,29 +56,8 @@ pub(super) fn text(raise: &Raise) -> String {
 }
 
 fn error_text(reason: &Term, stack: &Term) -> String {
-    if let Some(map) = reason.as_map()
-        && let Some(module) = map.get_atom(elixir::STRUCT).and_then(Term::as_atom)
-    {
-        let name = module.strip_prefix("Elixir.").unwrap_or(module);
-        let message = ["message", "description"].iter().find_map(|key| map.get_atom(key).and_then(Term::as_text));
-        return match (message, map.get_atom("key")) {
-            (Some(message), _) => format!("** ({name}) {message}"),
-            (None, Some(key)) => format!("** ({name}) key {} not found", Inspect::short(key, SHOWN)),
-            (None, None) => format!("** ({name}) {}", Inspect::short(reason, SHOWN)),
-        };
-    }
-    if let Some([kind, value]) = reason.as_tuple() {
-        let value = Inspect::short(value, SHOWN);
-        match kind.as_atom() {
-            Some("badmatch") => return format!("** (MatchError) no match of right hand side value: {value}"),
-            Some("case_clause") => return format!("** (CaseClauseError) no case clause matching: {value}"),
-            Some("badfun") => return format!("** (BadFunctionError) expected a function, got: {value}"),
-            Some("badmap") => return format!("** (BadMapError) expected a map, got: {value}"),
-            Some("badarity") => return format!("** (BadArityError) {value}"),
-            _ => {}
-        }
-    }
-    match reason.as_atom() {
+    let exception = reason.as_map().and_then(exception_text);
+    exception.or_else(|| about_text(reason)).unwrap_or_else(|| match reason.as_atom() {
         Some("badarg") => "** (ArgumentError) argument error".to_owned(),
         Some("badarith") => "** (ArithmeticError) bad argument in arithmetic expression".to_owned(),
         Some("system_limit") => "** (SystemLimitError) a system limit has been reached".to_owned(),
@@ -74,7 +65,48 @@ fn error_text(reason: &Term, stack: &Term) -> String {
         Some("undef") => format!("** (UndefinedFunctionError) function {} is undefined or private", frame(stack)),
         Some("function_clause") => format!("** (FunctionClauseError) no function clause matching in {}", frame(stack)),
         _ => format!("** (ErlangError) Erlang error: {}", Inspect::short(reason, SHOWN)),
-    }
+    })
+}
+
+/// An exception struct: its message, or what its module says without one.
+fn exception_text(map: &Map) -> Option<String> {
+    let module = map.get_atom(elixir::STRUCT).and_then(Term::as_atom)?;
+    let name = module.strip_prefix("Elixir.").unwrap_or(module);
+    let message = ["message", "description"].iter().find_map(|key| map.get_atom(key).and_then(Term::as_text));
+    let text = match (message, map.get_atom("key"), map.get_atom("term")) {
+        (Some(message), ..) => one_line(message),
+        (None, Some(key), Some(term)) if !term.is_atom("nil") => {
+            format!("key {} not found in: {}", Inspect::short(key, SHOWN), Inspect::short(term, SHOWN))
+        }
+        (None, Some(key), _) => format!("key {} not found", Inspect::short(key, SHOWN)),
+        (None, None, _) => match name {
+            "ArgumentError" => "argument error".to_owned(),
+            "ArithmeticError" => "bad argument in arithmetic expression".to_owned(),
+            "RuntimeError" => "runtime error".to_owned(),
+            _ => format!("got {name} with {}", Inspect::short(&Term::Map(map.clone()), SHOWN)),
+        },
+    };
+    Some(format!("** ({name}) {text}"))
+}
+
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `{reason, value}` of what Erlang raises.
+fn about_text(reason: &Term) -> Option<String> {
+    let Some([kind, value]) = reason.as_tuple() else { return None };
+    let value = Inspect::short(value, SHOWN);
+    let text = match kind.as_atom()? {
+        "badmatch" => format!("(MatchError) no match of right hand side value: {value}"),
+        "case_clause" => format!("(CaseClauseError) no case clause matching: {value}"),
+        "else_clause" => format!("(WithClauseError) no with clause matching: {value}"),
+        "badfun" => format!("(BadFunctionError) expected a function, got: {value}"),
+        "badmap" => format!("(BadMapError) expected a map, got: {value}"),
+        "badarity" => format!("(BadArityError) {value}"),
+        _ => return None,
+    };
+    Some(format!("** {text}"))
 }
 
 /// The function of the top of a stack.

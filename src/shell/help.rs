@@ -1,6 +1,6 @@
 //! `h`, `exports`, `i`.
 
-use super::library;
+use super::{library, manual};
 use crate::node::Node;
 use crate::term::{Inspect, Pretty, Term, elixir};
 
@@ -12,8 +12,8 @@ pub(super) fn overview(node: &Node) -> String {
     let list: String = modules.iter().map(|module| format!("  Otturnaut{module}\n")).collect();
     format!(
         "Functions of this node, called as in Elixir:\n\n{list}\n\
-         h Otturnaut.AppState          the functions of a module\n\
-         h \"Otturnaut.AppState.get\"    what a function takes and gives\n\
+         h Otturnaut.AppState          a module and its functions\n\
+         h Otturnaut.AppState.get      what a function takes and gives\n\
          exports Otturnaut.AppState    their names\n\
          v(), v(3)                     the last result, the result of expression 3\n\
          flush()                       what was sent to self()\n\
@@ -22,14 +22,70 @@ pub(super) fn overview(node: &Node) -> String {
     )
 }
 
-/// `h Module`.
-pub(super) fn module(node: &Node, name: &str) -> String {
-    exports(node, name)
+/// What help is asked for.
+pub(super) enum Topic {
+    Module(String),
+    /// Of a module or of the shell itself; with the number of arguments, if it is said.
+    Function(Option<String>, String, Option<usize>),
 }
 
-/// `h "Module.function"`.
-pub(super) fn topic(node: &Node, topic: &str) -> String {
-    exports(node, &format!("Elixir.{topic}"))
+impl Topic {
+    /// `Otturnaut.AppState`, `Otturnaut.AppState.get`, `Otturnaut.AppState.get/1`, `v`.
+    pub(super) fn of(text: &str) -> Self {
+        let (text, arity) = match text.rsplit_once('/') {
+            Some((name, arity)) if arity.parse::<usize>().is_ok() => (name, arity.parse().ok()),
+            _ => (text, None),
+        };
+        match text.rsplit_once('.') {
+            Some((module, name)) if name.starts_with(|c: char| c.is_lowercase() || c == '_') => {
+                Self::Function(Some(module.to_owned()), name.to_owned(), arity)
+            }
+            None if text.starts_with(char::is_lowercase) => Self::Function(None, text.to_owned(), arity),
+            _ => Self::Module(text.to_owned()),
+        }
+    }
+}
+
+/// `h topic`.
+pub(super) fn topic(node: &Node, topic: &Topic) -> String {
+    match topic {
+        Topic::Module(name) => manual::module(name).unwrap_or_else(|| exports(node, &full(name))),
+        Topic::Function(None, name, _) => helper(name),
+        Topic::Function(Some(module), name, arity) => {
+            let missing = || {
+                let arity = arity.map(|arity| format!("/{arity}")).unwrap_or_default();
+                format!("there is nothing written of {module}.{name}{arity}; exports {module} lists what is there\n")
+            };
+            manual::function(module, name, *arity).unwrap_or_else(missing)
+        }
+    }
+}
+
+/// The atom of a module that is written `Name` or `:name`.
+fn full(name: &str) -> String {
+    name.strip_prefix(':').map_or_else(|| format!("Elixir.{name}"), str::to_owned)
+}
+
+/// What the shell's own functions do.
+const HELPERS: &[(&str, &str)] = &[
+    ("clear", "clear() clears the screen"),
+    ("exports", "exports Module lists the functions of a module"),
+    ("flush", "flush() prints what was sent to self(), and forgets it"),
+    ("h", "h Module, h Module.function and h Module.function/1 print what is written of it"),
+    ("i", "i value says what a value is"),
+    (
+        "inspect",
+        "inspect(value, limit: :infinity) gives a value's text; pretty, width, limit, printable_limit, charlists",
+    ),
+    ("pid", "pid(\"0.123.0\") is the process of this node of these numbers"),
+    ("v", "v() is the last result, v(3) that of expression 3, v(-2) the one before the last"),
+];
+
+fn helper(name: &str) -> String {
+    match HELPERS.iter().find(|(own, _)| *own == name) {
+        Some((_, text)) => format!("{text}\n"),
+        None => format!("{name} is no function of this shell with a help of its own; h() lists them\n"),
+    }
 }
 
 /// The functions of a module with their arities.

@@ -11,10 +11,13 @@ use crate::term::{Atom, Float, Term};
 
 /// Longer ones first: the first that fits is taken.
 const SIGNS: &[&str] = &[
-    "===", "!==", "...", "<<<", ">>>", "|||", "&&&", "==", "!=", "=~", "<=", ">=", "&&", "||", "|>", "<>", "<<", ">>",
-    "++", "--", "->", "=>", "<-", "..", "//", "::", "\\\\", "+", "-", "*", "/", "=", "<", ">", "!", "&", "|", "^", "@",
-    ".", ",", "(", ")", "[", "]", "{", "}", "%",
+    "===", "!==", "...", "**", "<<<", ">>>", "|||", "&&&", "==", "!=", "=~", "<=", ">=", "&&", "||", "|>", "<>", "<<",
+    ">>", "++", "--", "->", "=>", "<-", "..", "//", "::", "\\\\", "+", "-", "*", "/", "=", "<", ">", "!", "&", "|",
+    "^", "@", ".", ",", "(", ")", "[", "]", "{", "}", "%",
 ];
+
+/// Atoms of signs that are no operators, or that have more signs than any.
+const ATOMS: &[&str] = &["%{}", "{}", "<<>>", "..//", "+++", "---", "<<~", "<|>", "<~>", "~>>", "<~", "~>"];
 
 const WORDS: &[&str] = &["do", "end", "fn", "else", "when", "and", "or", "not", "in", "rescue", "catch", "after"];
 
@@ -88,8 +91,27 @@ impl Lexer<'_> {
                     .map_err(|_| SyntaxError::new("there is no argument of that number"))
             }
             c if c.is_alphabetic() || c == '_' => self.name(),
-            _ => self.sign().map(Kind::Sign),
+            _ => self.operator(),
         }
+    }
+
+    /// A sign, or one as the key of a keyword list: `+: 1`.
+    fn operator(&mut self) -> Result<Kind, SyntaxError> {
+        let key = ATOMS.iter().find(|sign| self.takes_sign(&format!("{sign}: ")));
+        let sign = match key.and_then(|_| self.atom_sign()) {
+            Some(sign) => sign,
+            None => self.sign()?,
+        };
+        if self.ends_key() && !matches!(sign, "," | "(" | ")" | "[" | "]" | "{" | "}" | "<<" | ">>") {
+            self.rest.next();
+            return Ok(Kind::Key(vec![Piece::Text(sign.to_owned())]));
+        }
+        Ok(Kind::Sign(sign))
+    }
+
+    /// Whether a colon is next that makes a key of what stands before it.
+    fn ends_key(&self) -> bool {
+        self.ahead(0) == Some(':') && self.ahead(1).is_none_or(char::is_whitespace)
     }
 
     fn ahead(&self, by: usize) -> Option<char> {
@@ -105,6 +127,12 @@ impl Lexer<'_> {
         std::iter::from_fn(|| self.rest.next_if(|c| fits(*c))).collect()
     }
 
+    fn atom_sign(&mut self) -> Option<&'static str> {
+        let sign = ATOMS.iter().find(|sign| self.takes_sign(sign))?;
+        self.rest.by_ref().nth(sign.len() - 1);
+        Some(sign)
+    }
+
     fn sign(&mut self) -> Result<&'static str, SyntaxError> {
         let found = SIGNS.iter().find(|sign| self.takes_sign(sign));
         let Some(sign) = found else {
@@ -117,13 +145,16 @@ impl Lexer<'_> {
 
     fn name(&mut self) -> Result<Kind, SyntaxError> {
         let mut name = self.take_while(|c| c.is_alphanumeric() || c == '_');
+        if self.rest.peek() == Some(&'@') && self.is_key_with_at() {
+            name += &self.take_while(is_of_atom);
+        }
         let mark = self.rest.peek().copied().filter(|c| matches!(c, '?' | '!'));
         // `a != b` is no name with a mark.
         if let Some(mark) = mark.filter(|_| self.ahead(1) != Some('=') || self.ahead(2) == Some('=')) {
             self.rest.next();
             name.push(mark);
         }
-        if self.rest.peek() == Some(&':') && self.ahead(1).is_none_or(|c| c.is_whitespace()) {
+        if self.ends_key() {
             self.rest.next();
             return Ok(Kind::Key(vec![Piece::Text(name)]));
         }
@@ -135,6 +166,12 @@ impl Lexer<'_> {
         }
         let alias = name.starts_with(|c: char| c.is_uppercase());
         Ok(if alias { Kind::Alias(name) } else { Kind::Name(name) })
+    }
+
+    /// Whether what follows belongs to a key: `a@b: 1`.
+    fn is_key_with_at(&self) -> bool {
+        let mut behind = self.rest.clone().skip_while(|c| is_of_atom(*c)).skip_while(|c| matches!(c, '?' | '!'));
+        behind.next() == Some(':') && behind.next().is_none_or(char::is_whitespace)
     }
 
     fn number(&mut self) -> Result<Kind, SyntaxError> {
@@ -179,13 +216,16 @@ impl Lexer<'_> {
             }
             Some(c) if c.is_alphabetic() || c == '_' => {
                 self.rest.next();
-                let mut name = self.take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '@'));
+                let mut name = self.take_while(is_of_atom);
                 name.extend(self.rest.next_if(|c| matches!(c, '?' | '!')));
                 Ok(Kind::Literal(atom(&name)?))
             }
             Some(_) => {
                 self.rest.next();
-                let sign = self.sign()?;
+                let sign = match self.atom_sign() {
+                    Some(sign) => sign,
+                    None => self.sign()?,
+                };
                 Ok(Kind::Literal(atom(sign)?))
             }
             None => Err(SyntaxError::Incomplete),
@@ -204,15 +244,41 @@ impl Lexer<'_> {
 
     fn text(&mut self, quote: Quote) -> Result<Kind, SyntaxError> {
         let close = self.rest.next().unwrap_or('"');
-        if self.rest.peek() == Some(&close) && self.ahead(1) == Some(close) {
-            return Err(SyntaxError::new("texts over several lines (\"\"\") are not known here: write \\n"));
+        if quote != Quote::Atom && self.ahead(0) == Some(close) && self.ahead(1) == Some(close) {
+            return self.document(close).map(|pieces| Kind::Quoted(quote, pieces));
         }
-        let pieces = self.pieces(close, true)?;
-        if quote == Quote::Text && self.rest.peek() == Some(&':') && self.ahead(1).is_none_or(|c| c.is_whitespace()) {
+        let pieces = self.pieces(Some(close), true)?;
+        if quote != Quote::Atom && self.ends_key() {
             self.rest.next();
             return Ok(Kind::Key(pieces));
         }
         Ok(Kind::Quoted(quote, pieces))
+    }
+
+    /// A text over several lines, between lines of three quotes; what the last is indented is left out of all.
+    fn document(&mut self, close: char) -> Result<Vec<Piece>, SyntaxError> {
+        self.rest.by_ref().nth(1);
+        if !self.take_while(|c| c != '\n').trim().is_empty() {
+            return Err(SyntaxError::new("a text over several lines begins on the line behind its three quotes"));
+        }
+        self.rest.next();
+        let (mut lines, quotes) = (Vec::new(), String::from(close).repeat(3));
+        let indent = loop {
+            let blanks = self.take_while(|c| matches!(c, ' ' | '\t'));
+            if self.takes_sign(&quotes) {
+                self.rest.by_ref().nth(2);
+                break blanks.len();
+            }
+            let line = blanks + &self.take_while(|c| c != '\n');
+            self.rest.next().ok_or(SyntaxError::Incomplete)?;
+            lines.push(line);
+        };
+        let outdented = |line: &String| {
+            let blanks = line.len() - line.trim_start_matches([' ', '\t']).len();
+            line.get(blanks.min(indent)..).unwrap_or_default().to_owned() + "\n"
+        };
+        let text: String = lines.iter().map(outdented).collect();
+        Lexer { rest: text.chars().peekable(), depth: self.depth }.pieces(None, true)
     }
 
     /// `~w(a b)a`: the name, the text between its delimiters, the modifiers.
@@ -229,20 +295,22 @@ impl Lexer<'_> {
             _ => return Err(SyntaxError::new(format!("~{name} wants a text: ~{name}(...)"))),
         };
         let small = name.starts_with(|c: char| c.is_ascii_lowercase());
-        let pieces = self.pieces(close, small)?;
+        let pieces = self.pieces(Some(close), small)?;
         let modifiers = self.take_while(|c| c.is_ascii_alphabetic());
         Ok(Kind::Sigil { name, pieces, modifiers })
     }
 
-    /// A text up to its closing sign; `cooked` ones know escapes and `#{}`.
-    fn pieces(&mut self, close: char, cooked: bool) -> Result<Vec<Piece>, SyntaxError> {
+    /// A text up to its closing sign, or to the end; `cooked` ones know escapes and `#{}`.
+    fn pieces(&mut self, close: Option<char>, cooked: bool) -> Result<Vec<Piece>, SyntaxError> {
         let (mut pieces, mut text) = (Vec::new(), String::new());
         loop {
-            let next = self.rest.next().ok_or(SyntaxError::Incomplete)?;
-            match next {
-                c if c == close => break,
+            let next = self.rest.next();
+            if next == close {
+                break;
+            }
+            match next.ok_or(SyntaxError::Incomplete)? {
                 '\\' if cooked => text.extend(self.escape()?),
-                '\\' if self.rest.peek() == Some(&close) => text.extend(self.rest.next()),
+                '\\' if close.is_some() && self.rest.peek() == close.as_ref() => text.extend(self.rest.next()),
                 '#' if cooked && self.rest.peek() == Some(&'{') => {
                     self.rest.next();
                     if !text.is_empty() {
@@ -288,23 +356,29 @@ impl Lexer<'_> {
             'f' => "\x0c".to_owned(),
             'v' => "\x0b".to_owned(),
             '\n' => return Ok(None),
-            'u' | 'x' => self.code_point()?,
+            'u' => self.code_point(4)?,
+            'x' => self.code_point(2)?,
             other => other.to_string(),
         }))
     }
 
-    /// `\u00e9`, `\u{1F600}`, `\x41`.
-    fn code_point(&mut self) -> Result<String, SyntaxError> {
+    /// `\u00e9`, `\u{1F600}`, `\x41`: at most so many digits without braces.
+    fn code_point(&mut self, most: usize) -> Result<String, SyntaxError> {
         let digits = if self.rest.next_if_eq(&'{').is_some() {
             let digits = self.take_while(|c| c.is_ascii_hexdigit());
             self.rest.next();
             digits
         } else {
-            (0..4).map_while(|_| self.rest.next_if(char::is_ascii_hexdigit)).collect()
+            (0..most).map_while(|_| self.rest.next_if(char::is_ascii_hexdigit)).collect()
         };
         let point = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
         point.map(String::from).ok_or_else(|| SyntaxError::new(format!("{digits:?} is not a code point")))
     }
+}
+
+/// Whether a character may stand in an atom without quotes.
+fn is_of_atom(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '@')
 }
 
 fn atom(text: &str) -> Result<Term, SyntaxError> {

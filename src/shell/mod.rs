@@ -8,6 +8,7 @@
 //! It knows the Elixir that people type into a shell, and runs nothing but the functions of the node's tables and a library
 //! of data to data: there is no way from here to the machine that a call by `rpc` does not have.
 
+mod apart;
 mod complete;
 mod eval;
 mod fault;
@@ -15,6 +16,8 @@ mod group_leader;
 mod help;
 mod lexer;
 mod library;
+mod manual;
+mod meter;
 mod parser;
 mod session;
 mod start;

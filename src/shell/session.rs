@@ -3,8 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
+
+use super::apart::apart;
 use super::eval::Evaluator;
-use super::syntax::SyntaxError;
+use super::syntax::{Expr, SyntaxError};
 use super::terminal::Terminal;
 use super::value::{Scope, Value};
 use super::{fault, parser};
@@ -67,26 +70,32 @@ fn size(value: &Value) -> usize {
 
 /// A shell without its terminal's loop: takes lines, gives what came of them.
 pub struct Session {
+    /// On the thread of an evaluation while there is one.
+    memory: Arc<Mutex<Memory>>,
+    name: String,
+    /// Number of the expression that is typed.
+    number: u64,
+    buffer: String,
+}
+
+/// What is remembered from line to line.
+struct Memory {
     evaluator: Evaluator,
     scope: Scope,
-    buffer: String,
 }
 
 impl Session {
     /// A shell that runs in the process of `context`, prints to `terminal` and has its messages in `inbox`.
     pub fn new(context: Context, terminal: Arc<dyn Terminal>, inbox: Inbox) -> Self {
-        Self { evaluator: Evaluator::new(context, terminal, inbox), scope: Scope::new(), buffer: String::new() }
+        let name = context.node.name().as_str().to_owned();
+        let memory = Memory { evaluator: Evaluator::new(context, terminal, inbox), scope: Scope::new() };
+        Self { memory: Arc::new(Mutex::new(memory)), name, number: 1, buffer: String::new() }
     }
 
     /// The prompt: the number of the expression, or three dots where one is not complete.
     pub fn prompt(&self) -> String {
-        let number = self.evaluator.history.count + 1;
-        let name = self.evaluator.context.node.name();
-        if self.buffer.is_empty() {
-            format!("iex({}){number}> ", name.as_str())
-        } else {
-            format!("...({}){number}> ", name.as_str())
-        }
+        let begin = if self.is_open() { "..." } else { "iex" };
+        format!("{begin}({}){}> ", self.name, self.number)
     }
 
     /// Forgets what was typed so far.
@@ -101,32 +110,41 @@ impl Session {
 
     /// Takes a line, or several.
     pub async fn line(&mut self, line: &str) -> Outcome {
-        self.buffer.push_str(line);
-        if self.buffer.trim_end().ends_with("#iex:break") {
+        if self.is_open() && line.trim() == "#iex:break" {
             self.forget();
-            return Outcome::Nothing;
+            return Outcome::Error("** (TokenMissingError) incomplete expression".to_owned());
         }
-        let parsed = parser::parse(&self.buffer);
-        if parsed == Err(SyntaxError::Incomplete) {
-            return Outcome::More;
+        self.buffer.push_str(line);
+        let (memory, text) = (self.memory.clone(), self.buffer.clone());
+        let work = async move {
+            let mut memory = memory.lock().await;
+            (memory.take(&text).await, memory.evaluator.history.count + 1)
+        };
+        let lost = || (Outcome::Error("** (ErlangError) the evaluation was lost".to_owned()), self.number);
+        let (outcome, number) = apart(work).await.unwrap_or_else(lost);
+        self.number = number;
+        if outcome != Outcome::More {
+            self.forget();
         }
-        self.buffer.clear();
-        match parsed {
+        outcome
+    }
+}
+
+impl Memory {
+    async fn take(&mut self, text: &str) -> Outcome {
+        match parser::parse(text) {
+            Err(SyntaxError::Incomplete) => Outcome::More,
+            Err(e) => Outcome::Error(format!("** (SyntaxError) {e}")),
             Ok(all) if all.is_empty() => Outcome::Nothing,
             Ok(all) => self.evaluate(&all).await,
-            Err(e) => Outcome::Error(format!("** (SyntaxError) {e}")),
         }
     }
 
-    async fn evaluate(&mut self, all: &[super::syntax::Expr]) -> Outcome {
+    async fn evaluate(&mut self, all: &[Expr]) -> Outcome {
         // A line that fails halfway keeps what it bound before.
-        let result = self.evaluator.run(all, &mut self.scope).await;
-        match result {
+        match self.evaluator.run(all, &mut self.scope).await {
             Ok(value) => self.shown(value).await,
-            Err(raise) => {
-                self.evaluator.history.count += 1;
-                Outcome::Error(fault::text(&raise))
-            }
+            Err(raise) => Outcome::Error(fault::text(&raise)),
         }
     }
 
@@ -140,8 +158,7 @@ impl Session {
                 Outcome::Value(term, text)
             }
             Value::Function(function) => {
-                let text = format!("#Function<{} arguments>", function.arity());
-                Outcome::Value(Term::NIL, text)
+                Outcome::Value(Term::NIL, format!("#Function<{} arguments>", function.arity()))
             }
         }
     }

@@ -4,12 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fault;
+use super::meter::{Meter, Share};
 use super::syntax::{Clause, Expr};
 use crate::node::Raise;
 use crate::term::{Atom, Term};
 
 /// Variables and what they hold.
-pub(super) type Scope = BTreeMap<String, Value>;
+pub(super) type Scope = BTreeMap<String, Arc<Held>>;
+
+/// What a variable holds, and that it is counted.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) value: Value,
+    _share: Share,
+}
+
+impl Held {
+    pub(super) fn new(meter: &Meter, value: Value) -> Result<Arc<Self>, Raise> {
+        let mut share = meter.share();
+        share.add(&value)?;
+        Ok(Arc::new(Self { value, _share: share }))
+    }
+}
 
 /// A value: data, or a function, which is no data here and goes into no collection.
 #[derive(Debug, Clone)]
@@ -21,10 +37,10 @@ pub(super) enum Value {
 /// A function that was written or captured.
 #[derive(Debug)]
 pub(super) enum Function {
-    /// `fn ... end`, with the variables around it.
-    Clauses(Arc<Vec<Clause>>, Scope),
-    /// `&(...)`: its body and the number of its arguments.
-    Capture(Arc<Expr>, usize, Scope),
+    /// `fn ... end`, with the variables around it, and how deep functions are held there.
+    Clauses(Arc<Vec<Clause>>, Scope, usize),
+    /// `&(...)`: its body and the number of its arguments, and as above.
+    Capture(Arc<Expr>, usize, Scope, usize),
     /// `&Module.name/arity`; of the shell itself without a module.
     Named(Option<Atom>, String, usize),
 }
@@ -32,8 +48,8 @@ pub(super) enum Function {
 impl Function {
     pub(super) fn arity(&self) -> usize {
         match self {
-            Self::Clauses(clauses, _) => clauses.first().map_or(0, |clause| clause.patterns.len()),
-            Self::Capture(_, arity, _) | Self::Named(_, _, arity) => *arity,
+            Self::Clauses(clauses, ..) => clauses.first().map_or(0, |clause| clause.patterns.len()),
+            Self::Capture(_, arity, ..) | Self::Named(_, _, arity) => *arity,
         }
     }
 }

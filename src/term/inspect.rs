@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Map, Term, elixir};
+use super::{Atom, Map, Term, elixir};
 
 /// Most characters that `Debug` of a term prints.
 const DEBUG_CHARACTERS: usize = 2_000;
@@ -62,7 +62,7 @@ impl Write for Bounded<'_, '_> {
 }
 
 /// Integers beyond so many bits are not printed.
-const MOST_BITS: u64 = 4096;
+const MOST_BITS: u64 = 65_536;
 
 fn write_term(out: &mut Bounded<'_, '_>, term: &Term) -> fmt::Result {
     match term {
@@ -71,22 +71,12 @@ fn write_term(out: &mut Bounded<'_, '_>, term: &Term) -> fmt::Result {
         // Its digits take quadratic time.
         Term::Big(value) if value.bits() > MOST_BITS => write!(out, "#Integer<{} bits>", value.bits()),
         Term::Big(value) => write!(out, "{value}"),
-        Term::Float(value) => write!(out, "{:?}", value.get()),
-        Term::Binary(bytes) => write_binary(out, bytes),
-        Term::Bits(bits) => {
-            let (bytes, tail) = &**bits;
-            out.write_str("<<")?;
-            for (i, byte) in bytes.iter().enumerate() {
-                let last = i + 1 == bytes.len();
-                let separator = if i > 0 { ", " } else { "" };
-                if last {
-                    write!(out, "{separator}{}::size({tail})", byte >> (8 - tail))?;
-                } else {
-                    write!(out, "{separator}{byte}")?;
-                }
-            }
-            out.write_str(">>")
-        }
+        Term::Float(value) => out.write_str(&float_text(value.get())),
+        Term::Binary(bytes) => match printable(bytes) {
+            Some(text) => write_quoted(out, text),
+            None => write_bits(out, bytes, None),
+        },
+        Term::Bits(bits) => write_bits(out, &bits.0, Some(bits.1)),
         Term::Pid(pid) => write!(out, "#PID<{}.{}.{}>", pid.node, pid.id, pid.serial),
         Term::Port(port) => write!(out, "#Port<{}.{}>", port.node, port.id),
         Term::Ref(reference) => {
@@ -129,12 +119,17 @@ fn write_separated<'t, T: 't>(
 
 /// Whether a list is shown as text.
 pub(super) fn is_charlist(elements: &[Term]) -> bool {
-    !elements.is_empty() && elements.iter().all(|e| matches!(e, Term::Int(9 | 10 | 13 | 32..=126)))
+    !elements.is_empty() && elements.iter().all(|e| matches!(e, Term::Int(7..=13 | 27 | 32..=126)))
+}
+
+/// Whether a term is the key of a keyword list: an atom, but no module of Elixir.
+pub(super) fn is_key(key: &Term) -> bool {
+    key.as_atom().is_some_and(|text| !text.starts_with("Elixir."))
 }
 
 /// Whether this is `{key, value}` of a keyword list.
 pub(super) fn is_pair(element: &Term) -> bool {
-    matches!(element.as_tuple(), Some([Term::Atom(_), _]))
+    matches!(element.as_tuple(), Some([key, _]) if is_key(key))
 }
 
 /// Whether a map is shown as something else than its pairs.
@@ -142,46 +137,50 @@ pub(super) fn is_sigil(map: &Map) -> bool {
     elixir::date_time_text(map).is_some() || elixir::range_text(map).is_some()
 }
 
-/// A binary's text of at most so many characters.
-pub(super) fn binary_text(bytes: &[u8], characters: usize) -> String {
-    let text = std::str::from_utf8(bytes).ok().filter(|text| text.chars().count() > characters);
-    match text {
-        Some(text) => {
-            let head: String = text.chars().take(characters).collect();
-            format!("{} <> ...", Inspect::short(&super::binary(head), usize::MAX))
-        }
-        None => Inspect::short(&Term::Binary(bytes.to_vec().into()), characters.saturating_mul(4)),
+/// Whether a key of a struct is none of its fields.
+pub(super) fn is_hidden(key: &Term) -> bool {
+    key.is_atom(elixir::STRUCT) || key.is_atom("__exception__")
+}
+
+/// A struct's name as it is written; nothing for a map that is none.
+pub(super) fn struct_name(map: &Map) -> Option<String> {
+    map.get_atom(elixir::STRUCT).and_then(Term::as_atom).map(atom_text)
+}
+
+/// `~c"text"` of a list of at most so many characters.
+pub(super) fn charlist_within(elements: &[Term], characters: usize) -> String {
+    let code = |e: &Term| match e {
+        Term::Int(code) => u8::try_from(*code).ok().map(char::from),
+        _ => None,
+    };
+    let text: String = elements.iter().take(characters).filter_map(code).collect();
+    format!("~c{}{}", quoted(&text), if elements.len() > characters { " ++ ..." } else { "" })
+}
+
+/// A quoted text of at most so many characters.
+pub(super) fn quoted_within(text: &str, characters: usize) -> String {
+    match text.char_indices().nth(characters) {
+        Some((end, _)) => format!("{} <> ...", quoted(text.get(..end).unwrap_or_default())),
+        None => quoted(text),
     }
 }
 
-/// A key of a map or a keyword list with what stands between it and its value.
-pub(super) fn key_text(key: &Term) -> String {
-    if let Term::Atom(atom) = key {
-        let text = atom_text(atom.as_str());
-        if let Some(bare) = text.strip_prefix(':') {
-            return format!("{bare}: ");
-        }
-        if matches!(text.as_str(), "nil" | "true" | "false") {
-            return format!("{text}: ");
-        }
-        return format!("{text} => ");
+/// A key of a keyword list with what stands between it and its value.
+pub(super) fn key_text(key: &Atom) -> String {
+    match atom_text(key.as_str()) {
+        text if key.as_str() == "Elixir" => format!("\"{text}\": "),
+        text => format!("{}: ", text.strip_prefix(':').unwrap_or(&text)),
     }
-    format!("{} => ", Inspect::short(key, DEBUG_CHARACTERS))
 }
 
 fn write_list(out: &mut Bounded<'_, '_>, elements: &[Term]) -> fmt::Result {
     if is_charlist(elements) {
-        let code = |e: &Term| match e {
-            Term::Int(code) => u8::try_from(*code).ok().map(char::from),
-            _ => None,
-        };
-        out.write_str("~c")?;
-        return write_quoted(out, &elements.iter().filter_map(code).collect::<String>());
+        return out.write_str(&charlist_within(elements, out.left));
     }
     out.write_char('[')?;
     if !elements.is_empty() && elements.iter().all(is_pair) {
         write_separated(out, elements, |out, element| match element.as_tuple() {
-            Some([key, value]) => write_pair(out, key, value),
+            Some([Term::Atom(key), value]) => write_pair(out, key, value),
             _ => Ok(()),
         })?;
     } else {
@@ -191,37 +190,74 @@ fn write_list(out: &mut Bounded<'_, '_>, elements: &[Term]) -> fmt::Result {
 }
 
 fn write_map(out: &mut Bounded<'_, '_>, map: &Map) -> fmt::Result {
-    let module = map.get_atom(elixir::STRUCT).and_then(Term::as_atom);
     if let Some(time) = elixir::date_time_text(map) {
         return write!(out, "~U[{time}]");
     }
     if let Some(range) = elixir::range_text(map) {
         return out.write_str(&range);
     }
-    out.write_char('%')?;
-    if let Some(module) = module {
-        out.write_str(module.strip_prefix("Elixir.").unwrap_or(module))?;
-    }
-    out.write_char('{')?;
-    let shown = map.iter().filter(|(key, _)| module.is_none() || !key.is_atom(elixir::STRUCT));
-    write_separated(out, shown, |out, (key, value)| write_pair(out, key, value))?;
+    let name = struct_name(map);
+    let shown = || map.iter().filter(|(key, _)| name.is_none() || !is_hidden(key));
+    write!(out, "%{}{{", name.as_deref().unwrap_or_default())?;
+    let keyword = shown().all(|(key, _)| is_key(key));
+    write_separated(out, shown(), |out, (key, value)| match key {
+        Term::Atom(key) if keyword => write_pair(out, key, value),
+        key => {
+            write_term(out, key)?;
+            out.write_str(" => ")?;
+            write_term(out, value)
+        }
+    })?;
     out.write_char('}')
 }
 
-fn write_pair(out: &mut Bounded<'_, '_>, key: &Term, value: &Term) -> fmt::Result {
+fn write_pair(out: &mut Bounded<'_, '_>, key: &Atom, value: &Term) -> fmt::Result {
     out.write_str(&key_text(key))?;
     write_term(out, value)
 }
 
-fn write_binary(out: &mut Bounded<'_, '_>, bytes: &[u8]) -> fmt::Result {
-    let text = std::str::from_utf8(bytes).ok();
-    let printable = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t' | '\x1b');
-    if let Some(text) = text.filter(|text| text.chars().all(printable)) {
-        return write_quoted(out, text);
+/// A float as Erlang writes it: the fewest digits that are read again, with an exponent where that is shorter.
+fn float_text(value: f64) -> String {
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let power: i32 = exponent.parse().unwrap_or(0);
+    let count = digits.bytes().filter(u8::is_ascii_digit).count();
+    // What `e` and its number take, and `.0` where there is no point yet.
+    let cost = exponent.len() + if count == 1 { 3 } else { 2 };
+    let zeros = usize::try_from(-power).unwrap_or(0);
+    if power < 0 && zeros + 1 > cost || power >= LARGE {
+        let point = if digits.contains('.') { "" } else { ".0" };
+        return format!("{digits}{point}e{exponent}");
     }
+    format!("{value:?}")
+}
+
+/// Powers of ten from which on a float has an exponent.
+const LARGE: i32 = 16;
+
+/// A binary's text, if all of it is shown as such.
+pub(super) fn printable(bytes: &[u8]) -> Option<&str> {
+    let shown = |c: char| !matches!(c, '\0'..='\x06' | '\x0e'..='\x1a' | '\x1c'..='\x1f' | '\u{80}'..='\u{9f}');
+    std::str::from_utf8(bytes).ok().filter(|text| text.chars().all(shown))
+}
+
+fn write_bits(out: &mut Bounded<'_, '_>, bytes: &[u8], tail: Option<u8>) -> fmt::Result {
     out.write_str("<<")?;
-    write_separated(out, bytes, |out, byte| write!(out, "{byte}"))?;
+    for (at, byte) in bytes.iter().enumerate() {
+        out.write_str(if at > 0 { ", " } else { "" })?;
+        match tail.filter(|_| at + 1 == bytes.len()) {
+            Some(tail) => write!(out, "{}::size({tail})", byte >> (8 - tail))?,
+            None => write!(out, "{byte}")?,
+        }
+    }
     out.write_str(">>")
+}
+
+fn quoted(text: &str) -> String {
+    let mut quoted = String::new();
+    // Writing to a String does not fail.
+    write_quoted(&mut quoted, text).unwrap_or_default();
+    quoted
 }
 
 fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
@@ -233,30 +269,38 @@ fn write_quoted(out: &mut impl Write, text: &str) -> fmt::Result {
             '#' if rest.peek() == Some(&'{') => out.write_str("\\#")?,
             '"' => out.write_str("\\\"")?,
             '\\' => out.write_str("\\\\")?,
-            '\n' => out.write_str("\\n")?,
-            '\r' => out.write_str("\\r")?,
+            '\0' => out.write_str("\\0")?,
+            '\x07' => out.write_str("\\a")?,
+            '\x08' => out.write_str("\\b")?,
             '\t' => out.write_str("\\t")?,
+            '\n' => out.write_str("\\n")?,
+            '\x0b' => out.write_str("\\v")?,
+            '\x0c' => out.write_str("\\f")?,
+            '\r' => out.write_str("\\r")?,
             '\x1b' => out.write_str("\\e")?,
+            '\x7f' => out.write_str("\\d")?,
+            c if u32::from(c) < 0xa0 && c.is_control() => write!(out, "\\x{:02X}", u32::from(c))?,
             c => out.write_char(c)?,
         }
     }
     out.write_char('"')
 }
 
+/// Operators that are atoms without quotes.
+const OPERATORS: &[&str] = &[
+    "!", "!=", "!==", "%", "%{}", "&", "&&", "&&&", "*", "**", "+", "++", "+++", "-", "--", "---", "->", ".", "..",
+    "...", "..//", "/", "<", "<-", "<<<", "<<>>", "<<~", "<=", "<>", "<|>", "<~", "<~>", "=", "==", "===", "=~", ">",
+    ">=", ">>>", "@", "\\\\", "^", "{}", "|", "|>", "||", "|||", "~>", "~>>",
+];
+
 fn atom_text(text: &str) -> String {
-    if matches!(text, "nil" | "true" | "false") {
+    if matches!(text, "nil" | "true" | "false" | "Elixir") {
         return text.to_owned();
     }
     if let Some(alias) = text.strip_prefix("Elixir.").filter(|rest| rest.split('.').all(is_alias)) {
         return alias.to_owned();
     }
-    if is_plain(text) {
-        return format!(":{text}");
-    }
-    let mut quoted = String::from(":");
-    // Writing to a String does not fail.
-    write_quoted(&mut quoted, text).unwrap_or_default();
-    quoted
+    if is_plain(text) || OPERATORS.contains(&text) { format!(":{text}") } else { format!(":{}", quoted(text)) }
 }
 
 fn is_alias(part: &str) -> bool {
@@ -265,7 +309,7 @@ fn is_alias(part: &str) -> bool {
 
 fn is_plain(text: &str) -> bool {
     let body = text.strip_suffix(['?', '!']).unwrap_or(text);
-    body.starts_with(|c: char| c.is_lowercase() || c == '_')
+    body.starts_with(|c: char| c.is_alphabetic() || c == '_')
         && body.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '@')
 }
 
@@ -292,7 +336,7 @@ mod tests {
             (charlist("hi"), "~c\"hi\""),
             (list([]), "[]"),
             (list([Term::Int(1), atom("a")]), "[1, :a]"),
-            (keyword([("a", Term::Int(1)), ("B", Term::NIL)]), "[a: 1, \"B\": nil]"),
+            (keyword([("a", Term::Int(1)), ("B", Term::NIL)]), "[a: 1, B: nil]"),
             (tuple([Term::OK, Term::Int(5)]), "{:ok, 5}"),
             (map([("a", Term::Int(1))]), "%{a: 1}"),
             (Term::Map([(binary("k"), Term::Int(1))].into_iter().collect()), "%{\"k\" => 1}"),

@@ -1,6 +1,10 @@
-//! Printing terms as Elixir's `inspect` does with `pretty: true`: what does not fit a line is broken, one element a line.
+//! Printing terms as Elixir's `inspect` does with `pretty: true`: what does not fit a line is broken.
+//!
+//! It is the algebra of Elixir's `Inspect.Algebra`, as far as `inspect` needs it: a term becomes a document of texts, breaks,
+//! nests and groups; a group that fits what is left of its line has no line ends, any other has one for each of its breaks.
+//! Flexible breaks (of tuples, bytes, and lists of what is no collection) fill the lines instead.
 
-use super::{Inspect, Map, Term, elixir, inspect, order};
+use super::{Inspect, Map, Term, inspect, order};
 
 /// How much of a term is shown, as the options of `inspect`.
 #[derive(Debug, Clone, Copy)]
@@ -11,150 +15,326 @@ pub struct Pretty {
     pub limit: usize,
     /// Most characters of a text (`printable_limit`).
     pub text: usize,
+    /// Whether lists are never shown as text (`charlists: :as_lists`).
+    pub lists: bool,
+    /// Whether binaries are never shown as text (`binaries: :as_binaries`).
+    pub bytes: bool,
 }
 
-/// Those of `inspect`.
+/// Those of `inspect` in Elixir 1.20.
 impl Default for Pretty {
     fn default() -> Self {
-        Self { width: 80, limit: 50, text: 4096 }
+        Self { width: 80, limit: 200, text: 4096, lists: false, bytes: false }
     }
 }
 
 /// Deepest nesting that is shown.
 const DEPTH: usize = 100;
 
+/// Bytes of text that is shown at most, whatever the options say: about so many, then `...` for each collection.
+const ROOM: usize = 8 * 1024 * 1024;
+
 impl Pretty {
     /// The text of a term.
     pub fn text(&self, term: &Term) -> String {
-        let mut left = self.limit;
-        let doc = self.doc(term, &mut left, 0);
-        let mut out = String::new();
-        doc.write(&mut out, self.width, (0, 0));
-        out
+        let doc = self.doc(term, &mut Left { elements: self.limit, room: ROOM }, 0);
+        Layout { width: self.width, column: 0, out: String::new() }.write(&doc)
     }
 
-    fn doc(&self, term: &Term, left: &mut usize, depth: usize) -> Doc {
+    /// Whether a term is shown as a quoted text.
+    pub fn is_text(term: &Term) -> bool {
+        matches!(term, Term::Binary(bytes) if inspect::printable(bytes).is_some())
+    }
+
+    fn doc(&self, term: &Term, left: &mut Left, depth: usize) -> Doc {
         if depth > DEPTH {
-            return Doc::text("...");
+            return left.text("...".to_owned());
         }
         match term {
-            Term::List(elements) if !elements.is_empty() && !inspect::is_charlist(elements) => {
-                let keyword = elements.iter().all(inspect::is_pair);
+            Term::List(elements) if self.lists || !inspect::is_charlist(elements) => {
+                let keyword = !elements.is_empty() && elements.iter().all(inspect::is_pair);
                 let inner = self.elements(elements, left, |element, left| match element.as_tuple() {
-                    Some([key, value]) if keyword => self.pair(key, value, left, depth),
+                    Some([Term::Atom(key), value]) if keyword => self.pair(inspect::key_text(key), value, left, depth),
                     _ => self.doc(element, left, depth + 1),
                 });
-                Doc::group("[", inner, "]")
+                container("[", (inner, None), if keyword { Breaks::Strict } else { Breaks::BySize }, "]")
+            }
+            Term::Improper(list) => {
+                let inner = self.elements(&list.0, left, |element, left| self.doc(element, left, depth + 1));
+                let tail = self.doc(&list.1, left, depth + 1);
+                container("[", (inner, Some(tail)), Breaks::BySize, "]")
             }
             Term::Tuple(elements) => {
-                Doc::group("{", self.elements(elements, left, |e, left| self.doc(e, left, depth + 1)), "}")
+                let inner = self.elements(elements, left, |element, left| self.doc(element, left, depth + 1));
+                container("{", (inner, None), Breaks::Flexible, "}")
             }
             Term::Map(map) if !inspect::is_sigil(map) => self.map(map, left, depth),
-            Term::Binary(bytes) => Doc::text(inspect::binary_text(bytes, self.text)),
-            other => Doc::text(Inspect::short(other, self.text)),
+            Term::Binary(bytes) => match inspect::printable(bytes).filter(|_| !self.bytes) {
+                Some(text) => left.text(inspect::quoted_within(text, self.text)),
+                None => bits(left, bytes, None),
+            },
+            Term::Bits(bits_of) => bits(left, &bits_of.0, Some(bits_of.1)),
+            Term::List(elements) => left.text(inspect::charlist_within(elements, self.text)),
+            other => left.text(Inspect::short(other, usize::MAX)),
         }
     }
 
     /// The elements that the limit leaves, and `...` for the others.
-    fn elements<T>(&self, elements: &[T], left: &mut usize, mut one: impl FnMut(&T, &mut usize) -> Doc) -> Vec<Doc> {
+    fn elements<'t, T: 't>(
+        &self,
+        elements: impl IntoIterator<Item = &'t T>,
+        left: &mut Left,
+        mut one: impl FnMut(&T, &mut Left) -> Doc,
+    ) -> Vec<Doc> {
         let mut docs = Vec::new();
         for element in elements {
-            if *left == 0 {
+            if !left.takes_element() {
                 docs.push(Doc::text("..."));
                 break;
             }
-            *left -= 1;
             docs.push(one(element, left));
         }
         docs
     }
 
-    fn map(&self, map: &Map, left: &mut usize, depth: usize) -> Doc {
-        let module = map.get_atom(elixir::STRUCT).and_then(Term::as_atom);
-        let mut pairs: Vec<_> =
-            map.iter().filter(|(key, _)| module.is_none() || !key.is_atom(elixir::STRUCT)).collect();
-        if module.is_none() {
+    fn map(&self, map: &Map, left: &mut Left, depth: usize) -> Doc {
+        let name = inspect::struct_name(map);
+        let mut pairs: Vec<_> = map.iter().filter(|(key, _)| name.is_none() || !inspect::is_hidden(key)).collect();
+        if name.is_none() {
             pairs.sort_by(|(a, _), (b, _)| order::compare(a, b));
         }
-        let inner = self.elements(&pairs, left, |(key, value), left| self.pair(key, value, left, depth));
-        let name = module.map(|module| module.strip_prefix("Elixir.").unwrap_or(module)).unwrap_or_default();
-        Doc::group(format!("%{name}{{"), inner, "}")
+        let keyword = pairs.iter().all(|(key, _)| inspect::is_key(key));
+        let inner = self.elements(pairs.iter(), left, |(key, value), left| match key {
+            Term::Atom(key) if keyword => self.pair(inspect::key_text(key), value, left, depth),
+            key => {
+                let parts = [self.doc(key, left, depth + 1), Doc::text(" => "), self.doc(value, left, depth + 1)];
+                Doc::Several(parts.into())
+            }
+        });
+        container(&format!("%{}{{", name.unwrap_or_default()), (inner, None), Breaks::Strict, "}")
     }
 
-    fn pair(&self, key: &Term, value: &Term, left: &mut usize, depth: usize) -> Doc {
-        Doc::Pair(inspect::key_text(key), Box::new(self.doc(value, left, depth + 1)))
+    fn pair(&self, key: String, value: &Term, left: &mut Left, depth: usize) -> Doc {
+        Doc::Several(vec![left.text(key), self.doc(value, left, depth + 1)])
     }
+}
+
+/// What may still be shown.
+struct Left {
+    elements: usize,
+    room: usize,
+}
+
+impl Left {
+    fn takes_element(&mut self) -> bool {
+        let some = self.elements > 0 && self.room > 0;
+        if some && self.elements < usize::MAX {
+            self.elements -= 1;
+        }
+        some
+    }
+
+    fn text(&mut self, text: String) -> Doc {
+        self.room = self.room.saturating_sub(text.len());
+        Doc::Text(text)
+    }
+}
+
+/// `<<1, 2, 3::size(4)>>`; `tail` is the number of bits of the last byte.
+fn bits(left: &mut Left, bytes: &[u8], tail: Option<u8>) -> Doc {
+    if bytes.is_empty() {
+        return Doc::text("<<>>");
+    }
+    let mut inner = Vec::new();
+    for (at, byte) in bytes.iter().enumerate() {
+        if at > 0 {
+            inner.extend([Doc::text(","), Doc::Break { flat: " ", flexible: true }]);
+        }
+        if !left.takes_element() {
+            inner.push(Doc::text("..."));
+            break;
+        }
+        inner.push(left.text(match tail.filter(|_| at + 1 == bytes.len()) {
+            Some(tail) => format!("{}::size({tail})", byte >> (8 - tail)),
+            None => byte.to_string(),
+        }));
+    }
+    Doc::Group(vec![Doc::text("<<"), Doc::Nest(2, inner), Doc::text(">>")])
+}
+
+/// Where a collection breaks that does not fit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Breaks {
+    /// Behind each element.
+    Strict,
+    /// Where a line is full.
+    Flexible,
+    /// Where a line is full if no element is a collection, behind each element else.
+    BySize,
+}
+
+/// Elements, and what stands behind `|`, between an opening and a closing text.
+fn container(open: &str, (elements, tail): (Vec<Doc>, Option<Doc>), breaks: Breaks, close: &'static str) -> Doc {
+    if elements.is_empty() && tail.is_none() {
+        return Doc::Text(format!("{open}{close}"));
+    }
+    let simple = breaks == Breaks::BySize && elements.iter().chain(&tail).all(Doc::is_simple);
+    let flexible = simple || breaks == Breaks::Flexible;
+    let mut inner = Vec::new();
+    for (at, element) in elements.into_iter().enumerate() {
+        if at > 0 {
+            inner.extend([Doc::text(","), Doc::Break { flat: " ", flexible }]);
+        }
+        inner.push(element);
+    }
+    if let Some(tail) = tail {
+        inner.extend([Doc::text(" |"), Doc::Break { flat: " ", flexible: simple }, tail]);
+    }
+    if flexible {
+        return Doc::Group(vec![Doc::text(open), Doc::Nest(1, inner), Doc::text(close)]);
+    }
+    let edge = || Doc::Break { flat: "", flexible: false };
+    inner.splice(0..0, [Doc::text(open), edge()]);
+    Doc::Group(vec![Doc::Nest(2, inner), edge(), Doc::text(close)])
 }
 
 /// What is to be laid out.
 enum Doc {
     Text(String),
-    /// A key, with what stands behind it, and its value.
-    Pair(String, Box<Doc>),
-    /// Elements between an opening and a closing text, on one line or each on its own.
-    Group(String, Vec<Doc>, &'static str),
+    Several(Vec<Doc>),
+    /// A line's end, or a text where there is none.
+    Break {
+        flat: &'static str,
+        flexible: bool,
+    },
+    /// Lines that begin so many columns further right.
+    Nest(usize, Vec<Doc>),
+    /// What has line ends or has none.
+    Group(Vec<Doc>),
 }
 
 impl Doc {
-    fn text(text: impl Into<String>) -> Self {
-        Self::Text(text.into())
+    fn text(text: &str) -> Self {
+        Self::Text(text.to_owned())
     }
 
-    fn group(open: impl Into<String>, inner: Vec<Doc>, close: &'static str) -> Self {
-        Self::Group(open.into(), inner, close)
-    }
-
-    /// Columns that it takes on one line.
-    fn length(&self) -> usize {
+    /// Whether it is one text, so that it cannot break.
+    fn is_simple(&self) -> bool {
         match self {
-            Self::Text(text) => text.chars().count(),
-            Self::Pair(key, value) => key.chars().count() + value.length(),
-            Self::Group(open, inner, close) => {
-                let separators = inner.len().saturating_sub(1) * 2;
-                open.chars().count() + inner.iter().map(Self::length).sum::<usize>() + separators + close.len()
-            }
-        }
-    }
-
-    /// Writes it from a column on, its lines indented so far; `after` is what must still fit behind it.
-    fn write(&self, out: &mut String, width: usize, (indent, after): (usize, usize)) {
-        let column = out.chars().rev().take_while(|c| *c != '\n').count();
-        match self {
-            Self::Text(text) => out.push_str(text),
-            Self::Pair(key, value) => {
-                out.push_str(key);
-                // A value that would not fit behind its key goes to a line of its own, unless it can be broken.
-                let is_text = matches!(**value, Self::Text(_));
-                if is_text && column + key.chars().count() + value.length() + after > width && key.ends_with(' ') {
-                    out.truncate(out.trim_end().len());
-                    new_line(out, indent + 2);
-                }
-                value.write(out, width, (indent, after));
-            }
-            Self::Group(open, inner, close) if inner.is_empty() || column + self.length() + after <= width => {
-                out.push_str(open);
-                for (i, doc) in inner.iter().enumerate() {
-                    out.push_str(if i > 0 { ", " } else { "" });
-                    doc.write(out, usize::MAX, (indent, 0));
-                }
-                out.push_str(close);
-            }
-            Self::Group(open, inner, close) => {
-                out.push_str(open);
-                for (i, doc) in inner.iter().enumerate() {
-                    new_line(out, indent + 2);
-                    let last = i + 1 == inner.len();
-                    doc.write(out, width, (indent + 2, usize::from(!last)));
-                    out.push_str(if last { "" } else { "," });
-                }
-                new_line(out, indent);
-                out.push_str(close);
-            }
+            Self::Text(_) => true,
+            Self::Several(parts) => parts.iter().all(Self::is_simple),
+            Self::Break { .. } | Self::Nest(..) | Self::Group(_) => false,
         }
     }
 }
 
-fn new_line(out: &mut String, indent: usize) {
-    out.push('\n');
-    out.extend(std::iter::repeat_n(' ', indent));
+/// What is still to be written, the next thing last.
+enum Rest<'d> {
+    /// A document: how far its lines are indented, and whether its breaks are line ends.
+    Doc(usize, bool, &'d Doc),
+    /// The end of a group.
+    Over,
+}
+
+struct Layout {
+    width: usize,
+    column: usize,
+    out: String,
+}
+
+impl Layout {
+    fn write(mut self, doc: &Doc) -> String {
+        let mut rest = vec![Rest::Doc(0, false, doc)];
+        while let Some(next) = rest.pop() {
+            let Rest::Doc(indent, broken, doc) = next else { continue };
+            match doc {
+                Doc::Text(text) => self.put(text),
+                Doc::Several(parts) => rest.extend(parts.iter().rev().map(|part| Rest::Doc(indent, broken, part))),
+                Doc::Nest(by, parts) => {
+                    rest.extend(parts.iter().rev().map(|part| Rest::Doc(indent + by, broken, part)));
+                }
+                Doc::Group(parts) => {
+                    let breaks = !self.group_fits(parts);
+                    rest.push(Rest::Over);
+                    rest.extend(parts.iter().rev().map(|part| Rest::Doc(indent, breaks, part)));
+                }
+                Doc::Break { flat, flexible } => {
+                    let stays = !broken || (*flexible && self.rest_fits(&rest, flat.len()));
+                    if stays { self.put(flat) } else { self.new_line(indent) }
+                }
+            }
+        }
+        self.out
+    }
+
+    fn put(&mut self, text: &str) {
+        self.out.push_str(text);
+        // As Elixir counts: bytes, not characters.
+        self.column = self.column.saturating_add(text.len());
+    }
+
+    fn new_line(&mut self, indent: usize) {
+        self.out.push('\n');
+        self.out.extend(std::iter::repeat_n(' ', indent));
+        self.column = indent;
+    }
+
+    /// Whether a group fits on what is left of the line.
+    fn group_fits(&self, parts: &[Doc]) -> bool {
+        let mut look = Look { width: self.width, column: self.column, can_break: false };
+        look.takes(parts) && look.is_within()
+    }
+
+    /// Whether what comes up to the next line's end fits behind a flexible break.
+    fn rest_fits(&self, rest: &[Rest<'_>], flat: usize) -> bool {
+        let mut look = Look { width: self.width, column: self.column + flat, can_break: true };
+        for next in rest.iter().rev() {
+            match next {
+                _ if !look.is_within() => return false,
+                Rest::Over | Rest::Doc(_, _, Doc::Break { .. }) => return true,
+                Rest::Doc(_, _, doc) => {
+                    if !look.takes(std::slice::from_ref(doc)) {
+                        return false;
+                    }
+                }
+            }
+        }
+        look.is_within()
+    }
+}
+
+/// A look ahead along one line.
+struct Look {
+    width: usize,
+    column: usize,
+    /// Whether there was a break so far: a text without any stays as it is, however long.
+    can_break: bool,
+}
+
+impl Look {
+    fn is_within(&self) -> bool {
+        self.column <= self.width || !self.can_break
+    }
+
+    /// Goes over documents without line ends, as long as they fit.
+    fn takes(&mut self, docs: &[Doc]) -> bool {
+        docs.iter().all(|doc| {
+            match doc {
+                Doc::Text(text) => self.column = self.column.saturating_add(text.len()),
+                Doc::Break { flat, .. } => {
+                    self.column += flat.len();
+                    self.can_break = true;
+                }
+                Doc::Several(parts) | Doc::Nest(_, parts) => return self.takes(parts),
+                Doc::Group(parts) => {
+                    // The breaks of a group are its own.
+                    let could = self.can_break;
+                    let fits = self.takes(parts);
+                    self.can_break = could;
+                    return fits && self.is_within();
+                }
+            }
+            self.is_within()
+        })
+    }
 }

@@ -2,11 +2,11 @@
 
 use futures::future::BoxFuture;
 
-use super::{Evaluator, Outcome, Raise, Value, placeholder};
+use super::{Evaluator, Outcome, Raise, Value, operators, placeholder};
 use crate::shell::fault;
 use crate::shell::library::{self, Body};
 use crate::shell::syntax::Expr;
-use crate::shell::value::{Function, Scope, terms};
+use crate::shell::value::{Function, Held, Scope, terms};
 use crate::term::{Atom, Term, elixir};
 
 impl Evaluator {
@@ -35,7 +35,7 @@ impl Evaluator {
             return found.map(Value::Term).ok_or_else(missing);
         }
         let Term::Atom(module) = &of else {
-            return Err(Raise::argument(format!("{name} is no field of {of:?}, which is no module either")));
+            return Err(fault::unknown_field(name, &of));
         };
         let args = self.all(args, scope).await?;
         self.remote(module, name, args).await
@@ -43,9 +43,12 @@ impl Evaluator {
 
     /// A function of the shell.
     pub(super) async fn local(&mut self, name: &str, args: Vec<Value>) -> Outcome {
-        match library::find("", name, args.len()) {
-            Some(body) => self.run_body(body, args).await,
-            None => Err(fault::undefined(None, name, args.len())),
+        if let Some(body) = library::find("", name, args.len()) {
+            return self.run_body(body, args).await;
+        }
+        match <[Term; 2]>::try_from(terms(args)?) {
+            Ok([left, right]) => operators::named(name, left, right).map(Value::Term),
+            Err(args) => Err(fault::undefined(None, name, args.len())),
         }
     }
 
@@ -54,10 +57,13 @@ impl Evaluator {
         if let Some(body) = library::find(module.as_str(), name, args.len()) {
             return self.run_body(body, args).await;
         }
+        if module.as_str() == "Elixir.Kernel" {
+            return self.local(name, args).await;
+        }
         let arity = args.len();
         let node = self.context.node.clone();
         if !node.exports(module.as_str(), name, arity) {
-            return Err(fault::undefined(Some(module.as_str()), name, arity));
+            return Err(fault::undefined(Some((&node, module.as_str())), name, arity));
         }
         let function = Atom::new(name).map_err(|e| Raise::argument(e.to_string()))?;
         node.call(self.context.clone(), (module.clone(), function), terms(args)?).await.map(Value::Term)
@@ -88,7 +94,7 @@ impl Evaluator {
                 return Err(Raise::error(elixir::exception("Elixir.BadArityError", [("message", message.into())])));
             }
             match &*function {
-                Function::Clauses(clauses, scope) => match self.choose(clauses, &args, scope).await? {
+                Function::Clauses(clauses, scope, _) => match self.choose(clauses, &args, scope).await? {
                     Some((mut inner, body)) => self.eval(body, &mut inner).await,
                     None => {
                         let args = Term::Tuple(terms(args)?);
@@ -99,9 +105,11 @@ impl Evaluator {
                         )))
                     }
                 },
-                Function::Capture(body, _, scope) => {
+                Function::Capture(body, _, scope, _) => {
                     let mut inner = scope.clone();
-                    inner.extend(args.into_iter().enumerate().map(|(at, value)| (placeholder(at + 1), value)));
+                    for (at, value) in args.into_iter().enumerate() {
+                        inner.insert(placeholder(at + 1), Held::new(&self.meter, value)?);
+                    }
                     self.eval(body, &mut inner).await
                 }
                 Function::Named(Some(module), name, _) => self.remote(module, name, args).await,
@@ -118,9 +126,11 @@ impl Evaluator {
 
     /// Calls a function with the elements of a collection, of which a map's are pairs.
     pub(in crate::shell) async fn apply_each(&mut self, function: &Value, all: &[Term]) -> Result<Vec<Term>, Raise> {
-        let mut results = Vec::with_capacity(all.len());
+        let (mut results, mut share) = (Vec::with_capacity(all.len()), self.meter.share());
         for element in all {
-            results.push(self.apply_to(function, std::slice::from_ref(element)).await?);
+            let result = self.apply_to(function, std::slice::from_ref(element)).await?;
+            share.add_term(&result)?;
+            results.push(result);
         }
         Ok(results)
     }

@@ -1,6 +1,8 @@
 //! Lists, tuples, maps, binaries, ranges; what is behind a key.
 
-use super::{Evaluator, Raise, Value, check_size};
+use num_bigint::BigInt;
+
+use super::{Evaluator, Raise, Value, big, check_size};
 use crate::shell::fault;
 use crate::shell::syntax::Expr;
 use crate::shell::value::{Scope, terms};
@@ -52,7 +54,7 @@ impl Evaluator {
         scope: &mut Scope,
     ) -> Result<Term, Raise> {
         let mut map = match base {
-            None => Map::new(),
+            None => self.defaults(module).await?,
             Some(base) => match self.eval(base, scope).await?.term()? {
                 Term::Map(map) => map,
                 other => return Err(fault::about("badmap", other)),
@@ -67,35 +69,119 @@ impl Evaluator {
             }
             map.insert(key, value);
         }
-        if let Some(module) = module.filter(|_| !updates) {
-            // The fields that are not given are not known here: the node's functions fill them.
-            let mut full = Map::new();
-            full.insert(crate::term::atom(elixir::STRUCT), self.resolve(module));
-            map.into_iter().for_each(|(key, value)| drop(full.insert(key, value)));
-            map = full;
-        }
         Ok(Term::Map(map))
     }
 
-    async fn bits(&mut self, segments: &[Expr], scope: &mut Scope) -> Result<Term, Raise> {
-        let mut bytes = Vec::new();
-        for segment in segments {
-            let value = match segment {
-                Expr::Binary("::", value, kind) if matches!(&**kind, Expr::Variable(kind) if kind == "binary" || kind == "bytes") => {
-                    value
-                }
-                Expr::Binary("::", ..) => return Err(fault::unknown("a segment's size or type but binary")),
-                other => other,
-            };
-            match self.eval(value, scope).await?.term()? {
-                Term::Binary(part) => bytes.extend_from_slice(&part),
-                Term::Int(value) => bytes.push(value.to_le_bytes()[0]),
-                other => return Err(Raise::argument(format!("a segment is a byte or a binary, not {other:?}"))),
+    /// What a map begins with: of a struct its name, and the defaults of its fields where the node knows them.
+    async fn defaults(&mut self, module: Option<&Atom>) -> Result<Map, Raise> {
+        let Some(Term::Atom(module)) = module.map(|module| self.resolve(module)) else { return Ok(Map::new()) };
+        let node = self.context.node.clone();
+        if node.exports(module.as_str(), elixir::STRUCT, 0) {
+            let call = (module, Atom::from_static(elixir::STRUCT));
+            if let Term::Map(defaults) = node.call(self.context.clone(), call, Vec::new()).await? {
+                return Ok(defaults);
             }
-            check_size(bytes.len())?;
+            return Ok(Map::new());
         }
-        Ok(Term::Binary(bytes.into()))
+        Ok([(crate::term::atom(elixir::STRUCT), Term::Atom(module))].into_iter().collect())
     }
+
+    async fn bits(&mut self, segments: &[Expr], scope: &mut Scope) -> Result<Term, Raise> {
+        let mut bits = Bits::default();
+        for segment in segments {
+            let (value, kind) = match segment {
+                Expr::Binary("::", value, kind) => (&**value, Some(&**kind)),
+                value => (value, None),
+            };
+            let value = self.eval(value, scope).await?.term()?;
+            bits.segment(&value, kind)?;
+            check_size(bits.bytes.len())?;
+        }
+        Ok(bits.term())
+    }
+}
+
+/// Whether a segment is the bytes of a binary.
+pub(super) fn is_binary_kind(kind: &Expr) -> bool {
+    matches!(kind, Expr::Variable(kind) if matches!(kind.as_str(), "binary" | "bytes" | "bitstring" | "bits"))
+}
+
+/// Most bits of an integer in a binary.
+const INTEGER_BITS: i64 = 65_536;
+
+/// Bits as they are put together.
+#[derive(Default)]
+struct Bits {
+    bytes: Vec<u8>,
+    /// Bits of the last byte that are set already; none if it is full.
+    tail: u8,
+}
+
+impl Bits {
+    fn segment(&mut self, value: &Term, kind: Option<&Expr>) -> Result<(), Raise> {
+        match (value, kind) {
+            (Term::Binary(bytes), kind) if kind.is_none_or(is_binary_kind) => bytes.iter().for_each(|b| self.byte(*b)),
+            (Term::Bits(bits), Some(kind)) if is_binary_kind(kind) => {
+                let (last, whole) = bits.0.split_last().unwrap_or((&0, &[]));
+                whole.iter().for_each(|byte| self.byte(*byte));
+                (0..bits.1).for_each(|at| self.bit(last >> (7 - at) & 1));
+            }
+            (Term::Int(code), Some(Expr::Variable(kind))) if kind == "utf8" => {
+                let character = u32::try_from(*code).ok().and_then(char::from_u32);
+                let character = character.ok_or_else(|| Raise::argument(format!("{code} is no code point")))?;
+                character.to_string().bytes().for_each(|byte| self.byte(byte));
+            }
+            (Term::Int(_) | Term::Big(_), kind) => self.integer(&big(value)?, size_of_segment(kind)?),
+            (other, _) => return Err(Raise::argument(format!("a segment is an integer or a binary, not {other:?}"))),
+        }
+        Ok(())
+    }
+
+    /// The last bits of an integer, the highest first.
+    fn integer(&mut self, value: &BigInt, size: u32) {
+        (0..u64::from(size)).rev().for_each(|at| self.bit(value.bit(at).into()));
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if self.tail == 0 {
+            self.bytes.push(byte);
+        } else {
+            (0..8).rev().for_each(|at| self.bit(byte >> at & 1));
+        }
+    }
+
+    fn bit(&mut self, bit: u8) {
+        if self.tail == 0 {
+            self.bytes.push(0);
+        }
+        if let Some(last) = self.bytes.last_mut() {
+            *last |= bit << (7 - self.tail);
+        }
+        self.tail = (self.tail + 1) % 8;
+    }
+
+    fn term(self) -> Term {
+        match self.tail {
+            0 => Term::Binary(self.bytes.into()),
+            tail => Term::Bits(Box::new((self.bytes.into(), tail))),
+        }
+    }
+}
+
+/// Bits of an integer: `value`, `value::16`, `value::size(16)`.
+fn size_of_segment(kind: Option<&Expr>) -> Result<u32, Raise> {
+    let size = match kind {
+        None => 8,
+        Some(Expr::Variable(kind)) if kind == "integer" => 8,
+        Some(Expr::Literal(Term::Int(size))) => *size,
+        Some(Expr::Call(None, name, args, _)) if name == "size" => match args.as_slice() {
+            [Expr::Literal(Term::Int(size))] => *size,
+            _ => return Err(fault::unknown("a segment's size that is no number")),
+        },
+        Some(_) => return Err(fault::unknown("that type of a segment")),
+    };
+    let size = Some(size).filter(|size| (0..=INTEGER_BITS).contains(size)).and_then(|size| u32::try_from(size).ok());
+    size.ok_or_else(|| Raise::argument(format!("an integer in a binary has at most {INTEGER_BITS} bits")))
 }
 
 fn integer(value: Value) -> Result<i64, Raise> {

@@ -1,22 +1,30 @@
 //! What decides: `if`, `unless`, `case`, `cond`, `for`.
 
-use super::{Evaluator, Outcome, Raise, Value};
+use super::{Evaluator, Outcome, Raise};
 use crate::shell::fault;
-use crate::shell::library::elements;
+use crate::shell::help::{self, Topic};
+use crate::shell::library::pair as pair_of;
+use crate::shell::session::SILENT;
 use crate::shell::syntax::{Clause, Expr};
 use crate::shell::value::Scope;
-use crate::term::{Term, atom};
+use crate::term::{Atom, Inspect, Map, Term, atom, elixir};
 
-/// The body of a block's section, `do` or `else`.
-fn section<'a>(args: &'a [Expr], name: &str) -> Option<&'a Expr> {
-    let Some(Expr::List(pairs, None)) = args.last() else { return None };
-    pairs.iter().find_map(|pair| match pair {
-        Expr::Tuple(pair) => match pair.as_slice() {
-            [Expr::Literal(key), body] if key.is_atom(name) => Some(body),
+/// What is given under a keyword: `do`, `else`, or an option before them.
+pub(super) fn section<'a>(args: &'a [Expr], name: &str) -> Option<&'a Expr> {
+    args.iter().rev().map_while(keywords).flatten().find_map(|(key, body)| key.is_atom(name).then_some(body))
+}
+
+/// The pairs of a keyword list that is written as such.
+pub(super) fn keywords(arg: &Expr) -> Option<Vec<(&Term, &Expr)>> {
+    let Expr::List(pairs, None) = arg else { return None };
+    let pair = |pair| match pair {
+        &Expr::Tuple(ref pair) => match pair.as_slice() {
+            [Expr::Literal(key @ Term::Atom(_)), value] => Some((key, value)),
             _ => None,
         },
         _ => None,
-    })
+    };
+    pairs.iter().map(pair).collect()
 }
 
 impl Evaluator {
@@ -27,11 +35,16 @@ impl Evaluator {
             ("unless", [condition, _]) => Some(self.condition((condition, true), args, scope).await),
             ("case", [value, _]) => Some(self.case(value, args, scope).await),
             ("cond", [_]) => Some(self.cond(args, scope).await),
+            ("with", [_, ..]) => Some(self.with(args, scope).await),
+            ("h", [topic]) => Some(self.help(topic).await),
+            ("raise", [Expr::Literal(Term::Atom(module)), ..]) if module.as_str().starts_with("Elixir.") => {
+                Some(self.raise(module.clone(), args.get(1), scope).await)
+            }
             ("for", [_, ..]) => Some(self.comprehension(args, scope).await),
             ("alias", [Expr::Literal(Term::Atom(module))]) => Some(self.alias(module.as_str())),
             (
-                "receive" | "try" | "with" | "quote" | "defmodule" | "def" | "defp" | "defmacro" | "import" | "require"
-                | "use" | "super" | "spawn" | "spawn_link",
+                "receive" | "try" | "quote" | "defmodule" | "def" | "defp" | "defmacro" | "import" | "require" | "use"
+                | "super" | "spawn" | "spawn_link",
                 _,
             ) => Some(Err(fault::unknown(name))),
             _ => None,
@@ -72,44 +85,55 @@ impl Evaluator {
         Err(Raise::error(atom("cond_clause")))
     }
 
-    /// `for pattern <- list, filter, do: value`.
-    async fn comprehension(&mut self, args: &[Expr], scope: &mut Scope) -> Outcome {
-        let body = section(args, "do").ok_or_else(|| fault::compile_error("for wants do: for x <- xs, do: x"))?;
-        let (_, parts) = args.split_last().ok_or_else(|| fault::compile_error("for wants a generator"))?;
-        let mut scopes = vec![scope.clone()];
-        for part in parts {
-            let mut next = Vec::new();
-            for mut inner in scopes {
-                self.narrow(part, (&mut inner, &mut next)).await?;
-            }
-            scopes = next;
-        }
-        let mut results = Vec::new();
-        for mut inner in scopes {
-            results.push(self.eval(body, &mut inner).await?.term()?);
-        }
-        Ok(Value::Term(Term::List(results)))
+    /// `h topic`, which is not evaluated: `h Module.function/1`.
+    async fn help(&mut self, topic: &Expr) -> Outcome {
+        let topic = self.topic(topic).ok_or_else(|| {
+            Raise::argument("h wants a module or a function: h Otturnaut.AppState, h Otturnaut.AppState.list")
+        })?;
+        let text = help::topic(&self.context.node, &topic);
+        self.terminal.print(text).await.map_err(|_| Raise::Exit(atom("terminated")))?;
+        Ok(atom(SILENT).into())
     }
 
-    /// The scopes that a generator or a filter leaves of one.
-    async fn narrow(&mut self, part: &Expr, (scope, next): (&mut Scope, &mut Vec<Scope>)) -> Result<(), Raise> {
-        let Expr::Binary("<-", pattern, list) = part else {
-            if self.eval(part, scope).await?.is_true() {
-                next.push(scope.clone());
-            }
-            return Ok(());
-        };
-        let list = self.eval(list, scope).await?.term()?;
-        for element in elements(&list)? {
-            self.step().await?;
-            let mut found = Scope::new();
-            if self.matches(pattern, &Value::Term(element), (scope, &mut found))? {
-                let mut inner = scope.clone();
-                inner.extend(found);
-                next.push(inner);
-            }
+    fn topic(&self, expr: &Expr) -> Option<Topic> {
+        let module = |name: &Atom| self.resolve(name).as_atom().map(Inspect::atom);
+        match expr {
+            Expr::Literal(Term::Atom(name)) => module(name).map(Topic::Module),
+            Expr::Literal(text) => text.as_text().map(Topic::of),
+            Expr::Call(Some(of), name, _, _) => match &**of {
+                Expr::Literal(Term::Atom(of)) => Some(Topic::Function(module(of), name.clone(), None)),
+                _ => None,
+            },
+            Expr::Variable(name) | Expr::Call(None, name, _, _) => Some(Topic::Function(None, name.clone(), None)),
+            Expr::Binary("/", function, arity) => match (self.topic(function)?, &**arity) {
+                (Topic::Function(of, name, _), Expr::Literal(Term::Int(arity))) => {
+                    Some(Topic::Function(of, name, usize::try_from(*arity).ok()))
+                }
+                _ => None,
+            },
+            _ => None,
         }
-        Ok(())
+    }
+
+    /// `raise Module, "message"` or `raise Module, key: value`.
+    async fn raise(&mut self, module: Atom, args: Option<&Expr>, scope: &mut Scope) -> Outcome {
+        let given = match args {
+            Some(args) => self.eval(args, scope).await?.term()?,
+            None => Term::List(Vec::new()),
+        };
+        let mut exception = Map::new();
+        exception.insert(atom(elixir::STRUCT), Term::Atom(module));
+        exception.insert(atom("__exception__"), true.into());
+        match given {
+            Term::List(pairs) => {
+                for pair in pairs {
+                    let (key, value) = pair_of(&pair)?;
+                    exception.insert(key, value);
+                }
+            }
+            message => drop(exception.insert(atom("message"), message)),
+        }
+        Err(Raise::error(Term::Map(exception)))
     }
 
     fn alias(&mut self, module: &str) -> Outcome {
@@ -121,6 +145,7 @@ impl Evaluator {
     }
 }
 
+/// The clauses of the `do` block.
 fn clauses(args: &[Expr]) -> Result<&[Clause], Raise> {
     match section(args, "do") {
         Some(Expr::Clauses(clauses)) => Ok(clauses),

@@ -5,12 +5,13 @@
 
 mod calls;
 mod collections;
+mod comprehension;
 mod control;
 mod operators;
 mod patterns;
 
 pub(super) use collections::access;
-pub(super) use operators::{add as operators_add, float, from_big, integer as big};
+pub(super) use operators::{add as operators_add, float, from_big, integer as big, power};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use super::fault;
+use super::meter::{Meter, nested};
 use super::session::History;
 use super::syntax::{Expr, Part};
 use super::terminal::Terminal;
@@ -40,6 +42,8 @@ pub(super) struct Evaluator {
     /// What was sent to the shell's process.
     pub(super) inbox: Inbox,
     pub(super) history: History,
+    /// What its variables and unfinished collections take.
+    pub(super) meter: Meter,
     /// Short names of modules, by `alias`.
     aliases: BTreeMap<String, String>,
     steps: u64,
@@ -49,7 +53,7 @@ pub(super) struct Evaluator {
 impl Evaluator {
     pub(super) fn new(context: Context, terminal: Arc<dyn Terminal>, inbox: Inbox) -> Self {
         let (history, aliases) = (History::default(), BTreeMap::new());
-        Self { context, terminal, inbox, history, aliases, steps: 0, depth: 0 }
+        Self { context, terminal, inbox, history, meter: Meter::default(), aliases, steps: 0, depth: 0 }
     }
 
     /// Evaluates expressions in order; gives the value of the last.
@@ -94,7 +98,7 @@ impl Evaluator {
             Expr::Variable(name) => self.variable(name, scope).await,
             Expr::Pinned(_) => Err(fault::compile_error("^ belongs into a pattern")),
             Expr::Placeholder(number) => {
-                let found = scope.get(&placeholder(*number)).cloned();
+                let found = scope.get(&placeholder(*number)).map(|held| held.value.clone());
                 found.ok_or_else(|| fault::compile_error(format!("&{number} belongs behind a &")))
             }
             Expr::List(..) | Expr::Tuple(_) | Expr::Map(..) | Expr::Bits(_) | Expr::Range(..) => {
@@ -118,9 +122,13 @@ impl Evaluator {
                 let key = self.eval(key, scope).await?.term()?;
                 access(&of, &key).map(Value::Term)
             }
-            Expr::Function(clauses) => Ok(Value::Function(Arc::new(Function::Clauses(clauses.clone(), scope.clone())))),
+            Expr::Function(clauses) => {
+                let depth = nested(scope.values().map(|held| &held.value));
+                Ok(Value::Function(Arc::new(Function::Clauses(clauses.clone(), scope.clone(), depth))))
+            }
             Expr::Capture(body, arity) => {
-                Ok(Value::Function(Arc::new(Function::Capture(body.clone(), *arity, scope.clone()))))
+                let depth = nested(scope.values().map(|held| &held.value));
+                Ok(Value::Function(Arc::new(Function::Capture(body.clone(), *arity, scope.clone(), depth))))
             }
             Expr::Named(of, name, arity) => self.named(of.as_deref(), (name, *arity), scope).await,
             Expr::Clauses(_) => Err(fault::compile_error("an arrow belongs into case, cond or fn")),
@@ -136,9 +144,11 @@ impl Evaluator {
 
     /// The values of expressions, in order.
     pub(super) async fn all(&mut self, expressions: &[Expr], scope: &mut Scope) -> Result<Vec<Value>, Raise> {
-        let mut values = Vec::with_capacity(expressions.len());
+        let (mut values, mut share) = (Vec::with_capacity(expressions.len()), self.meter.share());
         for expression in expressions {
-            values.push(self.eval(expression, scope).await?);
+            let value = self.eval(expression, scope).await?;
+            share.add(&value)?;
+            values.push(value);
         }
         Ok(values)
     }
@@ -164,8 +174,8 @@ impl Evaluator {
 
     /// A variable, or a function that is called by its name alone.
     async fn variable(&mut self, name: &str, scope: &mut Scope) -> Outcome {
-        if let Some(value) = scope.get(name) {
-            return Ok(value.clone());
+        if let Some(held) = scope.get(name) {
+            return Ok(held.value.clone());
         }
         if name == "__MODULE__" {
             return Ok(Value::Term(Term::NIL));

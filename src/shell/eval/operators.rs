@@ -8,7 +8,7 @@ use super::{Evaluator, Outcome, Raise, Value, check_size};
 use crate::shell::fault;
 use crate::shell::library::elements;
 use crate::shell::syntax::Expr;
-use crate::shell::value::Scope;
+use crate::shell::value::{Held, Scope};
 use crate::term::{Float, Term, order};
 
 /// Bits of the largest integer.
@@ -31,7 +31,7 @@ impl Evaluator {
                 let first = self.eval(left, scope).await?;
                 let strict = matches!(sign, "and" | "or");
                 if strict && !matches!(&first, Value::Term(term) if term.is_atom("true") || term.is_atom("false")) {
-                    return Err(fault::about("badbool", first.term()?));
+                    return Err(fault::bad_boolean(sign, &first.term()?));
                 }
                 let decided = first.is_true() == matches!(sign, "||" | "or");
                 if decided { Ok(first) } else { self.eval(right, scope).await }
@@ -67,7 +67,7 @@ impl Evaluator {
             Expr::Apply(function, args) => Expr::Apply(function.clone(), piped(args)),
             _ => return Err(fault::compile_error("|> wants a call on its right: value |> Enum.map(&(&1.status))")),
         };
-        let outer = scope.insert(PIPED.to_owned(), first);
+        let outer = scope.insert(PIPED.to_owned(), Held::new(&self.meter, first)?);
         let result = self.eval(&call, scope).await;
         match outer {
             Some(outer) => scope.insert(PIPED.to_owned(), outer),
@@ -83,17 +83,25 @@ pub(super) fn unary(sign: &str, operand: Value) -> Outcome {
         "not" => match operand.term()? {
             term if term.is_atom("true") => Ok(false.into()),
             term if term.is_atom("false") => Ok(true.into()),
-            _ => Err(Raise::argument("not wants true or false")),
+            _ => Err(Raise::error(crate::term::atom("badarg"))),
         },
         "-" => operate("-", Term::Int(0), operand.term()?).map(Value::Term),
         _ => operate("+", Term::Int(0), operand.term()?).map(Value::Term),
     }
 }
 
+/// An operator by its name: `Kernel.+(1, 2)`, `&+/2`.
+pub(super) fn named(name: &str, left: Term, right: Term) -> Result<Term, Raise> {
+    let known =
+        ["+", "-", "*", "/", "**", "==", "!=", "===", "!==", "<", ">", "<=", ">=", "<>", "++", "--", "in", "=~"];
+    if known.contains(&name) { operate(name, left, right) } else { Err(fault::undefined(None, name, 2)) }
+}
+
 fn operate(sign: &str, left: Term, right: Term) -> Result<Term, Raise> {
     let ordered = |wanted: &[Ordering]| Ok(Term::from(wanted.contains(&order::compare(&left, &right))));
     match sign {
         "+" | "-" | "*" | "/" => arithmetic(sign, &left, &right),
+        "**" => power(&left, &right),
         "==" => ordered(&[Ordering::Equal]),
         "!=" => ordered(&[Ordering::Less, Ordering::Greater]),
         "===" => Ok((left == right).into()),
@@ -163,6 +171,20 @@ fn arithmetic(sign: &str, left: &Term, right: &Term) -> Result<Term, Raise> {
         _ if a.bits() + b.bits() > MOST_BITS => return Err(Raise::error(crate::term::atom("system_limit"))),
         _ => a * b,
     }))
+}
+
+/// A number to a power: of integers an integer, as long as it is one.
+pub(in crate::shell) fn power(base: &Term, exponent: &Term) -> Result<Term, Raise> {
+    let (Ok(whole), Term::Int(exponent @ 0..)) = (integer(base), exponent) else {
+        let result = float(base)?.powf(float(exponent)?);
+        return Float::new(result).map(Term::Float).map_err(|_| fault::arithmetic());
+    };
+    let exponent = u32::try_from(*exponent)
+        .ok()
+        .filter(|exponent| whole.bits() <= 1 || whole.bits().saturating_mul(u64::from(*exponent)) <= MOST_BITS);
+    exponent
+        .map(|exponent| from_big(whole.pow(exponent)))
+        .ok_or_else(|| Raise::error(crate::term::atom("system_limit")))
 }
 
 /// The sum of two numbers.

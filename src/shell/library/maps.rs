@@ -1,89 +1,55 @@
-//! `Map` and `Keyword`.
+//! `Map`, and what looks into maps.
 
-use super::{Body, Entry, arg, enumerables::pair, given, list_of};
+use std::collections::HashSet;
+
+use super::{Entry, arg, enumerables::pair, given, list_of, sorted};
 use crate::node::Raise;
 use crate::shell::eval::access;
 use crate::term::{Map, Term, atom, elixir, tuple};
 
 const MAP: &str = "Elixir.Map";
-const KEYWORD: &str = "Elixir.Keyword";
 
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry::new(MAP, "delete", 2..=2, Body::Pure(|args| changed(args, |map| drop(map.remove(given(args, 1)))))),
-    Entry::new(MAP, "drop", 2..=2, Body::Pure(drop_keys)),
-    Entry::new(
-        MAP,
-        "fetch",
-        2..=2,
-        Body::Pure(|args| {
-            Ok(map(args)?.get(arg(args, 1)?).map_or(atom("error"), |value| tuple([Term::OK, value.clone()])))
-        }),
-    ),
-    Entry::new(MAP, "fetch!", 2..=2, Body::Pure(fetch)),
-    Entry::new(
-        MAP,
-        "from_struct",
-        1..=1,
-        Body::Pure(|args| changed(args, |map| drop(map.remove(&atom(elixir::STRUCT))))),
-    ),
-    Entry::new(
-        MAP,
-        "get",
-        2..=3,
-        Body::Pure(|args| Ok(map(args)?.get(arg(args, 1)?).cloned().unwrap_or_else(|| default(args)))),
-    ),
-    Entry::new(MAP, "has_key?", 2..=2, Body::Pure(|args| Ok(map(args)?.get(arg(args, 1)?).is_some().into()))),
-    Entry::new(
-        MAP,
-        "keys",
-        1..=1,
-        Body::Pure(|args| Ok(Term::List(map(args)?.iter().map(|(key, _)| key.clone()).collect()))),
-    ),
-    Entry::new(MAP, "merge", 2..=2, Body::Pure(merge)),
-    Entry::new(MAP, "new", 0..=1, Body::Pure(new)),
-    Entry::new(
-        MAP,
-        "put",
-        3..=3,
-        Body::Pure(|args| changed(args, |map| drop(map.insert(given(args, 1).clone(), given(args, 2).clone())))),
-    ),
-    Entry::new(MAP, "take", 2..=2, Body::Pure(take_keys)),
-    Entry::new(
-        MAP,
-        "to_list",
-        1..=1,
-        Body::Pure(|args| Ok(Term::List(map(args)?.iter().map(|(k, v)| tuple([k.clone(), v.clone()])).collect()))),
-    ),
-    Entry::new(
-        MAP,
-        "values",
-        1..=1,
-        Body::Pure(|args| Ok(Term::List(map(args)?.iter().map(|(_, value)| value.clone()).collect()))),
-    ),
-    Entry::new(KEYWORD, "delete", 2..=2, Body::Pure(|args| Ok(Term::List(without(args)?)))),
-    Entry::new(KEYWORD, "fetch!", 2..=2, Body::Pure(keyword_fetch)),
-    Entry::new(KEYWORD, "get", 2..=3, Body::Pure(|args| Ok(keyword_get(args)?.unwrap_or_else(|| default(args))))),
-    Entry::new(KEYWORD, "has_key?", 2..=2, Body::Pure(|args| Ok(keyword_get(args)?.is_some().into()))),
-    Entry::new(
-        KEYWORD,
-        "keys",
-        1..=1,
-        Body::Pure(|args| Ok(Term::List(pairs(args, 0)?.into_iter().map(|(key, _)| key).collect()))),
-    ),
-    Entry::new(KEYWORD, "merge", 2..=2, Body::Pure(keyword_merge)),
-    Entry::new(KEYWORD, "new", 0..=1, Body::Pure(|args| Ok(args.first().cloned().unwrap_or(Term::List(Vec::new()))))),
-    Entry::new(KEYWORD, "put", 3..=3, Body::Pure(keyword_put)),
-    Entry::new(
-        KEYWORD,
-        "values",
-        1..=1,
-        Body::Pure(|args| Ok(Term::List(pairs(args, 0)?.into_iter().map(|(_, value)| value).collect()))),
-    ),
-    Entry::new("", "get_in", 2..=2, Body::Pure(get_in)),
-    Entry::new("", "is_map_key", 2..=2, Body::Pure(|args| Ok(map(args)?.get(arg(args, 1)?).is_some().into()))),
+    Entry::pure(MAP, "delete", 2..=2, |args| changed(args, |map| drop(map.remove(given(args, 1))))),
+    Entry::pure(MAP, "drop", 2..=2, |args| chosen(args, false)),
+    Entry::pure(MAP, "equal?", 2..=2, |args| Ok((map(args)? == map(args.get(1..).unwrap_or_default())?).into())),
+    Entry::pure(MAP, "fetch", 2..=2, |args| {
+        Ok(map(args)?.get(arg(args, 1)?).map_or(atom("error"), |value| tuple([Term::OK, value.clone()])))
+    }),
+    Entry::pure(MAP, "fetch!", 2..=2, fetch),
+    Entry::pure(MAP, "from_struct", 1..=1, |args| changed(args, |map| drop(map.remove(&atom(elixir::STRUCT))))),
+    Entry::pure(MAP, "get", 2..=3, |args| Ok(map(args)?.get(arg(args, 1)?).cloned().unwrap_or_else(|| default(args)))),
+    Entry::pure(MAP, "has_key?", 2..=2, |args| Ok(map(args)?.get(arg(args, 1)?).is_some().into())),
+    Entry::pure(MAP, "keys", 1..=1, |args| {
+        Ok(Term::List(sorted(map(args)?).into_iter().map(|(key, _)| key.clone()).collect()))
+    }),
+    Entry::pure(MAP, "merge", 2..=2, merge),
+    Entry::pure(MAP, "new", 0..=1, new),
+    Entry::pure(MAP, "pop", 2..=3, |args| {
+        let rest = changed(args, |map| drop(map.remove(given(args, 1))))?;
+        Ok(tuple([map(args)?.get(arg(args, 1)?).cloned().unwrap_or_else(|| default(args)), rest]))
+    }),
+    Entry::pure(MAP, "put", 3..=3, |args| {
+        changed(args, |map| drop(map.insert(given(args, 1).clone(), given(args, 2).clone())))
+    }),
+    Entry::pure(MAP, "put_new", 3..=3, |args| {
+        let new = map(args)?.get(arg(args, 1)?).is_none();
+        changed(args, |map| drop(new.then(|| map.insert(given(args, 1).clone(), given(args, 2).clone()))))
+    }),
+    Entry::pure(MAP, "split", 2..=2, |args| Ok(tuple([chosen(args, true)?, chosen(args, false)?]))),
+    Entry::pure(MAP, "take", 2..=2, |args| chosen(args, true)),
+    Entry::pure(MAP, "to_list", 1..=1, |args| {
+        Ok(Term::List(sorted(map(args)?).into_iter().map(|(k, v)| tuple([k.clone(), v.clone()])).collect()))
+    }),
+    Entry::pure(MAP, "values", 1..=1, |args| {
+        Ok(Term::List(sorted(map(args)?).into_iter().map(|(_, value)| value.clone()).collect()))
+    }),
+    Entry::pure("", "get_in", 2..=2, get_in),
+    Entry::pure("", "is_map_key", 2..=2, |args| Ok(map(args)?.get(arg(args, 1)?).is_some().into())),
+    Entry::pure("", "put_in", 3..=3, |args| put_in(arg(args, 0)?, list_of(args, 1)?, arg(args, 2)?)),
 ];
 
-fn map(args: &[Term]) -> Result<&Map, Raise> {
+pub(super) fn map(args: &[Term]) -> Result<&Map, Raise> {
     let of = arg(args, 0)?;
     of.as_map().ok_or_else(|| crate::shell::fault::about("badmap", of.clone()))
 }
@@ -104,14 +70,10 @@ fn fetch(args: &[Term]) -> Result<Term, Raise> {
     map.get(key).cloned().ok_or_else(missing)
 }
 
-fn drop_keys(args: &[Term]) -> Result<Term, Raise> {
-    let keys = list_of(args, 1)?;
-    Ok(Term::Map(map(args)?.iter().filter(|(key, _)| !keys.contains(key)).cloned().collect()))
-}
-
-fn take_keys(args: &[Term]) -> Result<Term, Raise> {
-    let keys = list_of(args, 1)?;
-    Ok(Term::Map(map(args)?.iter().filter(|(key, _)| keys.contains(key)).cloned().collect()))
+/// The pairs whose keys are listed, or the others.
+fn chosen(args: &[Term], listed: bool) -> Result<Term, Raise> {
+    let keys: HashSet<&Term> = list_of(args, 1)?.iter().collect();
+    Ok(Term::Map(map(args)?.iter().filter(|(key, _)| keys.contains(key) == listed).cloned().collect()))
 }
 
 fn merge(args: &[Term]) -> Result<Term, Raise> {
@@ -125,36 +87,24 @@ fn new(args: &[Term]) -> Result<Term, Raise> {
     Ok(Term::Map(all.iter().map(pair).collect::<Result<Map, _>>()?))
 }
 
-fn pairs(args: &[Term], at: usize) -> Result<Vec<(Term, Term)>, Raise> {
-    list_of(args, at)?.iter().map(pair).collect()
+/// A value with another one behind a path of keys.
+pub(super) fn put_in(of: &Term, path: &[Term], value: &Term) -> Result<Term, Raise> {
+    let Some((key, rest)) = path.split_first() else { return Ok(value.clone()) };
+    let inner = put_in(&access(of, key)?, rest, value)?;
+    match of {
+        Term::Map(map) => {
+            let mut map = map.clone();
+            map.insert(key.clone(), inner);
+            Ok(Term::Map(map))
+        }
+        Term::List(pairs) => {
+            let others = pairs.iter().filter(|pair| pair.as_tuple().and_then(<[Term]>::first) != Some(key)).cloned();
+            Ok(Term::List(std::iter::once(tuple([key.clone(), inner])).chain(others).collect()))
+        }
+        other => Err(Raise::argument(format!("nothing can be put into {other:?}"))),
+    }
 }
 
-fn keyword_get(args: &[Term]) -> Result<Option<Term>, Raise> {
-    let key = arg(args, 1)?;
-    Ok(pairs(args, 0)?.into_iter().find(|(own, _)| own == key).map(|(_, value)| value))
-}
-
-fn keyword_fetch(args: &[Term]) -> Result<Term, Raise> {
-    let missing = || Raise::error(elixir::key_error(given(args, 1).clone(), given(args, 0).clone(), None));
-    keyword_get(args)?.ok_or_else(missing)
-}
-
-fn without(args: &[Term]) -> Result<Vec<Term>, Raise> {
-    let key = arg(args, 1)?;
-    Ok(pairs(args, 0)?.into_iter().filter(|(own, _)| own != key).map(|(key, value)| tuple([key, value])).collect())
-}
-
-fn keyword_put(args: &[Term]) -> Result<Term, Raise> {
-    let rest = without(args)?;
-    Ok(Term::List(std::iter::once(tuple([arg(args, 1)?.clone(), arg(args, 2)?.clone()])).chain(rest).collect()))
-}
-
-fn keyword_merge(args: &[Term]) -> Result<Term, Raise> {
-    let new = pairs(args, 1)?;
-    let old = pairs(args, 0)?.into_iter().filter(|(key, _)| !new.iter().any(|(own, _)| own == key)).collect::<Vec<_>>();
-    Ok(Term::List(old.into_iter().chain(new.clone()).map(|(key, value)| tuple([key, value])).collect()))
-}
-
-fn get_in(args: &[Term]) -> Result<Term, Raise> {
+pub(super) fn get_in(args: &[Term]) -> Result<Term, Raise> {
     list_of(args, 1)?.iter().try_fold(arg(args, 0)?.clone(), |of, key| access(&of, key))
 }

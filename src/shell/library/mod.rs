@@ -3,22 +3,28 @@
 
 mod enumerables;
 mod kernel;
+mod keywords;
+mod lists;
 mod maps;
 mod numbers;
+mod order;
 mod reducing;
+mod searching;
 mod system;
 mod texts;
+mod time;
 
 use std::ops::RangeInclusive;
 
 use futures::future::BoxFuture;
 
-use super::eval::{Evaluator, Outcome};
+use super::eval::{Evaluator, Outcome, check_size};
 use super::fault;
+use super::meter::weight;
 use super::value::Value;
 use crate::limits;
 use crate::node::Raise;
-use crate::term::{Inspect, Term, atom, elixir, tuple};
+use crate::term::{Inspect, Map, Term, atom, elixir, tuple};
 
 /// A function of the library.
 pub(super) struct Entry {
@@ -29,13 +35,16 @@ pub(super) struct Entry {
     body: Body,
 }
 
+type Pure = fn(&[Term]) -> Result<Term, Raise>;
+type Shell = for<'a> fn(&'a mut Evaluator, Vec<Value>) -> BoxFuture<'a, Outcome>;
+
 /// What a function does.
 #[derive(Clone, Copy)]
 pub(super) enum Body {
     /// Data to data.
-    Pure(fn(&[Term]) -> Result<Term, Raise>),
+    Pure(Pure),
     /// It needs the shell: calls functions, prints, asks the node.
-    Shell(for<'a> fn(&'a mut Evaluator, Vec<Value>) -> BoxFuture<'a, Outcome>),
+    Shell(Shell),
     /// The node has it under another name: module and function.
     Node(&'static str, &'static str),
 }
@@ -44,15 +53,40 @@ impl Entry {
     const fn new(module: &'static str, name: &'static str, arities: RangeInclusive<usize>, body: Body) -> Self {
         Self { module, name, arities, body }
     }
+
+    /// Data to data.
+    const fn pure(module: &'static str, name: &'static str, arities: RangeInclusive<usize>, body: Pure) -> Self {
+        Self::new(module, name, arities, Body::Pure(body))
+    }
+
+    /// What needs the shell.
+    const fn shell(module: &'static str, name: &'static str, arities: RangeInclusive<usize>, body: Shell) -> Self {
+        Self::new(module, name, arities, Body::Shell(body))
+    }
+
+    /// What the node has under another name: module and function.
+    const fn node(
+        module: &'static str,
+        name: &'static str,
+        arities: RangeInclusive<usize>,
+        (of, function): (&'static str, &'static str),
+    ) -> Self {
+        Self::new(module, name, arities, Body::Node(of, function))
+    }
 }
 
-const TABLES: [&[Entry]; 7] = [
+const TABLES: [&[Entry]; 12] = [
     kernel::ENTRIES,
     enumerables::ENTRIES,
+    searching::ENTRIES,
     reducing::ENTRIES,
+    order::ENTRIES,
+    lists::ENTRIES,
     maps::ENTRIES,
+    keywords::ENTRIES,
     numbers::ENTRIES,
     texts::ENTRIES,
+    time::ENTRIES,
     system::ENTRIES,
 ];
 
@@ -84,10 +118,27 @@ pub(super) fn elements(of: &Term) -> Result<Vec<Term>, Raise> {
         Term::Map(map) => match elixir::as_range(map) {
             Some(range) => range_elements(range),
             None if map.get_atom(elixir::STRUCT).is_some() => Err(not_enumerable(of)),
-            None => Ok(map.iter().map(|(key, value)| tuple([key.clone(), value.clone()])).collect()),
+            None => Ok(sorted(map).into_iter().map(|(key, value)| tuple([key.clone(), value.clone()])).collect()),
         },
         other => Err(not_enumerable(other)),
     }
+}
+
+/// The pairs of a map, in the order of their keys.
+fn sorted(map: &Map) -> Vec<&(Term, Term)> {
+    let mut pairs: Vec<_> = map.iter().collect();
+    pairs.sort_by(|(a, _), (b, _)| crate::term::order::compare(a, b));
+    pairs
+}
+
+/// Whether a list may have so many elements.
+pub(super) fn check_count(count: usize) -> Result<(), Raise> {
+    if count > limits::SHELL_ELEMENTS { Err(Raise::error(atom("system_limit"))) } else { Ok(()) }
+}
+
+/// Whether there may be so many copies of a term.
+fn check_copies(term: &Term, count: usize) -> Result<(), Raise> {
+    check_size(weight(term, usize::MAX).unwrap_or(usize::MAX).saturating_mul(count))
 }
 
 fn not_enumerable(term: &Term) -> Raise {
@@ -98,15 +149,15 @@ fn not_enumerable(term: &Term) -> Raise {
 fn range_elements([first, last, step]: [i64; 3]) -> Result<Vec<Term>, Raise> {
     let (mut all, mut next) = (Vec::new(), first);
     while if step > 0 { next <= last } else { next >= last } {
-        if all.len() >= limits::SHELL_ELEMENTS {
-            return Err(Raise::error(atom("system_limit")));
-        }
+        check_count(all.len() + 1)?;
         all.push(Term::Int(next));
         let Some(following) = next.checked_add(step).filter(|_| step != 0) else { break };
         next = following;
     }
     Ok(all)
 }
+
+pub(super) use enumerables::{into, pair};
 
 /// What `#{}` and `to_string` make of a value.
 pub(super) fn to_text(term: &Term) -> Result<String, Raise> {
@@ -170,6 +221,27 @@ fn list_of(args: &[Term], at: usize) -> Result<&[Term], Raise> {
 /// The value of that place, taken out.
 fn take(args: &mut Vec<Value>) -> Result<Value, Raise> {
     if args.is_empty() { Err(fault::arithmetic()) } else { Ok(args.remove(0)) }
+}
+
+/// `Enum.EmptyError`.
+fn empty_error() -> Raise {
+    Raise::error(elixir::exception("Elixir.Enum.EmptyError", [("message", "empty error".into())]))
+}
+
+/// First element and number of those that a range names in a collection: `1..2`, `-3..-1//1`.
+fn of_range(range: &Term, length: usize) -> Result<(usize, usize), Raise> {
+    let Some([first, last, step @ (1 | -1)]) = range.as_map().and_then(elixir::as_range) else {
+        return Err(Raise::argument(format!("wanted a range of step 1, got {}", Inspect::short(range, 100))));
+    };
+    let length = i64::try_from(length).unwrap_or(i64::MAX);
+    let place = |at: i64| if at < 0 { at.saturating_add(length) } else { at };
+    // `1..-2` counts down only in its notation.
+    let (first, last) = (place(first), place(last).min(length - 1));
+    if first < 0 || step == -1 && range.as_map().and_then(elixir::as_range).is_some_and(|[_, last, _]| last >= 0) {
+        return Ok((0, 0));
+    }
+    let count = usize::try_from(last.saturating_sub(first).saturating_add(1)).unwrap_or(0);
+    Ok((usize::try_from(first).unwrap_or(0), count))
 }
 
 /// The elements of the first argument, and the function behind it.

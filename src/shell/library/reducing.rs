@@ -1,101 +1,52 @@
-//! `Enum` with functions, and what else calls a function.
+//! `Enum` with functions that are called with each element, and what else calls a function.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Body, Entry, each, elements, enumerables, take};
+use super::{Entry, each, elements, empty_error, enumerables, maps, take};
 use crate::node::Raise;
 use crate::shell::eval::{Evaluator, Outcome, operators_add as add};
 use crate::shell::value::Value;
-use crate::term::{Map, Term, atom, order, tuple};
+use crate::term::{Map, Term, atom, tuple};
 
 const ENUM: &str = "Elixir.Enum";
 
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry::new(
-        ENUM,
-        "all?",
-        2..=2,
-        Body::Shell(|shell, args| select(shell, args, |_, truths| truths.iter().all(|t| *t).into())),
-    ),
-    Entry::new(
-        ENUM,
-        "any?",
-        2..=2,
-        Body::Shell(|shell, args| select(shell, args, |_, truths| truths.iter().any(|t| *t).into())),
-    ),
-    Entry::new(
-        ENUM,
-        "count",
-        2..=2,
-        Body::Shell(|shell, args| select(shell, args, |_, truths| truths.iter().filter(|t| **t).count().into())),
-    ),
-    Entry::new(ENUM, "each", 2..=2, Body::Shell(|shell, args| mapped(shell, args, |_, _| Ok(Term::OK)))),
-    Entry::new(
-        ENUM,
-        "filter",
-        2..=2,
-        Body::Shell(|shell, args| select(shell, args, |all, truths| kept(all, &truths, true))),
-    ),
-    Entry::new(ENUM, "find", 2..=2, Body::Shell(|shell, args| select(shell, args, first))),
-    Entry::new(
-        ENUM,
-        "find_value",
-        2..=2,
-        Body::Shell(|shell, args| mapped(shell, args, |_, values| Ok(find_value(values)))),
-    ),
-    Entry::new(ENUM, "flat_map", 2..=2, Body::Shell(|shell, args| mapped(shell, args, |_, values| flat(&values)))),
-    Entry::new(ENUM, "group_by", 2..=3, Body::Shell(group_by)),
-    Entry::new(ENUM, "into", 3..=3, Body::Shell(into)),
-    Entry::new(ENUM, "map", 2..=2, Body::Shell(|shell, args| mapped(shell, args, |_, values| Ok(Term::List(values))))),
-    Entry::new(ENUM, "map_join", 2..=3, Body::Shell(map_join)),
-    Entry::new(
-        ENUM,
-        "max_by",
-        2..=2,
-        Body::Shell(|shell, args| mapped(shell, args, |all, keys| Ok(sorted(all, keys).pop().unwrap_or(Term::NIL)))),
-    ),
-    Entry::new(
-        ENUM,
-        "min_by",
-        2..=2,
-        Body::Shell(|shell, args| {
-            mapped(shell, args, |all, keys| Ok(sorted(all, keys).into_iter().next().unwrap_or(Term::NIL)))
-        }),
-    ),
-    Entry::new(ENUM, "reduce", 2..=3, Body::Shell(reduce)),
-    Entry::new(
-        ENUM,
-        "reject",
-        2..=2,
-        Body::Shell(|shell, args| select(shell, args, |all, truths| kept(all, &truths, false))),
-    ),
-    Entry::new(ENUM, "sort_by", 2..=3, Body::Shell(sort_by)),
-    Entry::new(ENUM, "split_with", 2..=2, Body::Shell(|shell, args| select(shell, args, split_with))),
-    Entry::new(ENUM, "sum_by", 2..=2, Body::Shell(|shell, args| mapped(shell, args, |_, values| sum(&values)))),
-    Entry::new(
-        ENUM,
-        "uniq_by",
-        2..=2,
-        Body::Shell(|shell, args| mapped(shell, args, |all, keys| Ok(uniq_by(all, keys)))),
-    ),
-    Entry::new(
-        "Elixir.Map",
-        "filter",
-        2..=2,
-        Body::Shell(|shell, args| select(shell, args, |all, truths| as_map(kept(all, &truths, true)))),
-    ),
-    Entry::new("Elixir.Map", "new", 2..=2, Body::Shell(|shell, args| mapped(shell, args, |_, pairs| map_of(&pairs)))),
-    Entry::new(
-        "Elixir.Map",
-        "reject",
-        2..=2,
-        Body::Shell(|shell, args| select(shell, args, |all, truths| as_map(kept(all, &truths, false)))),
-    ),
-    Entry::new("Elixir.Map", "update", 4..=4, Body::Shell(update)),
-    Entry::new("Elixir.Map", "update!", 3..=3, Body::Shell(update)),
-    Entry::new("", "then", 2..=2, Body::Shell(|shell, args| called(shell, args, false))),
-    Entry::new("", "tap", 2..=2, Body::Shell(|shell, args| called(shell, args, true))),
+    Entry::shell(ENUM, "count", 2..=2, |shell, args| {
+        select(shell, args, |_, truths| truths.iter().filter(|t| **t).count().into())
+    }),
+    Entry::shell(ENUM, "each", 2..=2, |shell, args| mapped(shell, args, |_, _| Ok(Term::OK))),
+    Entry::shell(ENUM, "filter", 2..=2, |shell, args| select(shell, args, |all, truths| kept(all, &truths, true))),
+    Entry::shell(ENUM, "flat_map", 2..=2, |shell, args| {
+        mapped(shell, args, |_, values| enumerables::joined(&values).map(Term::List))
+    }),
+    Entry::shell(ENUM, "frequencies_by", 2..=2, |shell, args| {
+        mapped(shell, args, |_, keys| Ok(enumerables::frequencies(keys)))
+    }),
+    Entry::shell(ENUM, "group_by", 2..=3, group_by),
+    Entry::shell(ENUM, "into", 3..=3, into),
+    Entry::shell(ENUM, "map", 2..=2, |shell, args| mapped(shell, args, |_, values| Ok(Term::List(values)))),
+    Entry::shell(ENUM, "map_join", 2..=3, map_join),
+    Entry::shell(ENUM, "map_every", 3..=3, map_every),
+    Entry::shell(ENUM, "reduce", 2..=3, reduce),
+    Entry::shell(ENUM, "reject", 2..=2, |shell, args| select(shell, args, |all, truths| kept(all, &truths, false))),
+    Entry::shell(ENUM, "scan", 2..=2, scan),
+    Entry::shell(ENUM, "split_with", 2..=2, |shell, args| select(shell, args, split_with)),
+    Entry::shell(ENUM, "sum_by", 2..=2, |shell, args| mapped(shell, args, |_, values| sum(&values))),
+    Entry::shell(ENUM, "uniq_by", 2..=2, |shell, args| mapped(shell, args, |all, keys| Ok(uniq_by(all, keys)))),
+    Entry::shell("Elixir.Map", "filter", 2..=2, |shell, args| {
+        select(shell, args, |all, truths| as_map(kept(all, &truths, true)))
+    }),
+    Entry::shell("Elixir.Map", "merge", 3..=3, merge),
+    Entry::shell("Elixir.Map", "new", 2..=2, |shell, args| mapped(shell, args, |_, pairs| map_of(&pairs))),
+    Entry::shell("Elixir.Map", "reject", 2..=2, |shell, args| {
+        select(shell, args, |all, truths| as_map(kept(all, &truths, false)))
+    }),
+    Entry::shell("Elixir.Map", "update", 4..=4, update),
+    Entry::shell("Elixir.Map", "update!", 3..=3, update),
+    Entry::shell("", "then", 2..=2, |shell, args| called(shell, args, false)),
+    Entry::shell("", "tap", 2..=2, |shell, args| called(shell, args, true)),
+    Entry::shell("", "update_in", 3..=3, update_in),
 ];
 
 /// Calls the function with each element; what its results come to.
@@ -131,32 +82,12 @@ fn kept(all: Vec<Term>, truths: &[bool], wanted: bool) -> Term {
     Term::List(all.into_iter().zip(truths).filter(|(_, truth)| **truth == wanted).map(|(element, _)| element).collect())
 }
 
-fn first(all: Vec<Term>, truths: Vec<bool>) -> Term {
-    all.into_iter().zip(truths).find(|(_, truth)| *truth).map_or(Term::NIL, |(element, _)| element)
-}
-
 fn split_with(all: Vec<Term>, truths: Vec<bool>) -> Term {
     tuple([kept(all.clone(), &truths, true), kept(all, &truths, false)])
 }
 
-fn find_value(values: Vec<Term>) -> Term {
-    values.into_iter().find(|value| Value::Term(value.clone()).is_true()).unwrap_or(Term::NIL)
-}
-
-fn flat(values: &[Term]) -> Result<Term, Raise> {
-    let parts = values.iter().map(elements).collect::<Result<Vec<_>, _>>()?;
-    Ok(Term::List(parts.into_iter().flatten().collect()))
-}
-
 fn sum(values: &[Term]) -> Result<Term, Raise> {
     values.iter().try_fold(Term::Int(0), |sum, next| add(&sum, next))
-}
-
-/// The elements in the order of their keys.
-fn sorted(all: Vec<Term>, keys: Vec<Term>) -> Vec<Term> {
-    let mut keyed: Vec<_> = keys.into_iter().zip(all).collect();
-    keyed.sort_by(|(a, _), (b, _)| order::compare(a, b));
-    keyed.into_iter().map(|(_, element)| element).collect()
 }
 
 fn uniq_by(all: Vec<Term>, keys: Vec<Term>) -> Term {
@@ -212,9 +143,8 @@ fn into(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
         let onto = args.pop().ok_or_else(|| Raise::error(atom("badarg")))?;
         args.push(function);
         let (all, function) = each(args)?;
-        let results = Value::Term(Term::List(shell.apply_each(&function, &all).await?));
-        let name = crate::term::Atom::from_static(ENUM);
-        shell.remote(&name, "into", vec![results, onto]).await
+        let results = shell.apply_each(&function, &all).await?;
+        enumerables::into(results, &onto.term()?).map(Value::Term)
     }
     .boxed()
 }
@@ -235,7 +165,7 @@ fn reduce(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome>
         let mut all = elements(&take(&mut args)?.term()?)?.into_iter();
         let mut sum = match args.len() {
             2 => take(&mut args)?.term()?,
-            _ => all.next().ok_or_else(|| Raise::argument("there is nothing to begin with: give a start"))?,
+            _ => all.next().ok_or_else(empty_error)?,
         };
         let function = take(&mut args)?;
         for element in all {
@@ -246,19 +176,63 @@ fn reduce(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome>
     .boxed()
 }
 
-fn sort_by(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
+/// `Enum.map_every(collection, nth, function)`: the first and every nth behind it.
+fn map_every(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
     async move {
-        let direction = if args.len() == 3 { args.pop() } else { None };
-        let (all, function) = each(args)?;
-        let keys = shell.apply_each(&function, &all).await?;
-        let mut all = sorted(all, keys);
-        match direction.map(Value::term).transpose()? {
-            None => {}
-            Some(way) if way.is_atom("asc") => {}
-            Some(way) if way.is_atom("desc") => all.reverse(),
-            Some(_) => return Err(Raise::argument("sort_by takes :asc or :desc")),
+        let mut all = elements(&take(&mut args)?.term()?)?;
+        let (nth, function) = (super::integer(&[take(&mut args)?.term()?], 0)?, take(&mut args)?);
+        let nth = usize::try_from(nth).map_err(|_| Raise::argument("every nth is 0 or more"))?;
+        for element in all.iter_mut().step_by(nth.max(1)).filter(|_| nth > 0) {
+            *element = shell.apply_to(&function, std::slice::from_ref(element)).await?;
         }
         Ok(Term::List(all).into())
+    }
+    .boxed()
+}
+
+fn scan(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome> {
+    async move {
+        let (all, function) = each(args)?;
+        let mut sums: Vec<Term> = Vec::with_capacity(all.len());
+        for element in all {
+            let sum = match sums.last() {
+                Some(sum) => shell.apply_to(&function, &[element, sum.clone()]).await?,
+                None => element,
+            };
+            sums.push(sum);
+        }
+        Ok(Term::List(sums).into())
+    }
+    .boxed()
+}
+
+/// `Map.merge(map, other, fn key, one, other -> value end)`.
+fn merge(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
+    async move {
+        let (one, other) = (take(&mut args)?.term()?, take(&mut args)?.term()?);
+        let (Term::Map(mut map), Term::Map(other)) = (one, other) else {
+            return Err(Raise::argument("wanted two maps"));
+        };
+        let function = take(&mut args)?;
+        for (key, value) in other {
+            let value = match map.get(&key).cloned() {
+                Some(own) => shell.apply_to(&function, &[key.clone(), own, value]).await?,
+                None => value,
+            };
+            map.insert(key, value);
+        }
+        Ok(Term::Map(map).into())
+    }
+    .boxed()
+}
+
+/// `update_in(value, [key, ...], function)`.
+fn update_in(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
+    async move {
+        let (of, path) = (take(&mut args)?.term()?, take(&mut args)?.term()?);
+        let old = maps::get_in(&[of.clone(), path.clone()])?;
+        let new = shell.apply_to(&take(&mut args)?, &[old]).await?;
+        maps::put_in(&of, super::list_of(&[path], 0)?, &new).map(Value::Term)
     }
     .boxed()
 }

@@ -1,53 +1,49 @@
-//! What speaks with the shell or the node: printing, help, processes, time.
+//! What speaks with the shell or the node: printing, help, processes.
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 
-use super::{Body, Entry, arg, integer, take, text, to_text};
+use super::{Entry, arg, integer, take, text, to_text};
 use crate::limits;
 use crate::node::Raise;
 use crate::shell::eval::{Evaluator, Outcome};
 use crate::shell::help;
 use crate::shell::session::SILENT;
 use crate::shell::value::{Value, terms};
-use crate::term::{Pid, Pretty, Term, atom, binary, elixir, tuple};
+use crate::term::{Pid, Pretty, Term, atom, binary};
 
 const IO: &str = "Elixir.IO";
 const PROCESS: &str = "Elixir.Process";
 const NODE: &str = "Elixir.Node";
-const TIME: &str = "Elixir.DateTime";
 
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry::new("", "apply", 3..=3, Body::Shell(apply)),
-    Entry::new("", "clear", 0..=0, Body::Shell(|shell, _| print(shell, "\x1b[H\x1b[2J".to_owned(), Term::OK))),
-    Entry::new("", "exit", 1..=1, Body::Node("erlang", "exit")),
-    Entry::new("", "exports", 1..=1, Body::Shell(exports)),
-    Entry::new("", "flush", 0..=0, Body::Shell(flush)),
-    Entry::new("", "h", 0..=1, Body::Shell(help)),
-    Entry::new("", "i", 1..=1, Body::Shell(describe)),
-    Entry::new("", "inspect", 1..=2, Body::Pure(|args| Ok(binary(pretty(args)?.text(arg(args, 0)?))))),
-    Entry::new("", "node", 0..=1, Body::Node("erlang", "node")),
-    Entry::new("", "pid", 1..=1, Body::Shell(pid)),
-    Entry::new("", "self", 0..=0, Body::Node("erlang", "self")),
-    Entry::new("", "send", 2..=2, Body::Node("erlang", "send")),
-    Entry::new("", "v", 0..=1, Body::Shell(value)),
-    Entry::new(IO, "inspect", 1..=2, Body::Shell(io_inspect)),
-    Entry::new(IO, "puts", 1..=1, Body::Shell(puts)),
-    Entry::new(PROCESS, "alive?", 1..=1, Body::Node("erlang", "is_process_alive")),
-    Entry::new(PROCESS, "exit", 2..=2, Body::Node("erlang", "exit")),
-    Entry::new(PROCESS, "info", 1..=2, Body::Node("erlang", "process_info")),
-    Entry::new(PROCESS, "list", 0..=0, Body::Node("erlang", "processes")),
-    Entry::new(PROCESS, "registered", 0..=0, Body::Node("erlang", "registered")),
-    Entry::new(PROCESS, "sleep", 1..=1, Body::Shell(sleep)),
-    Entry::new(PROCESS, "whereis", 1..=1, Body::Shell(whereis)),
-    Entry::new("timer", "sleep", 1..=1, Body::Shell(sleep)),
-    Entry::new(NODE, "list", 0..=1, Body::Node("erlang", "nodes")),
-    Entry::new(NODE, "self", 0..=0, Body::Node("erlang", "node")),
-    Entry::new(TIME, "diff", 2..=3, Body::Pure(diff)),
-    Entry::new(TIME, "from_iso8601", 1..=1, Body::Pure(from_iso8601)),
-    Entry::new(TIME, "utc_now", 0..=0, Body::Pure(|_| Ok(elixir::date_time(Timestamp::now())))),
-    Entry::new("Elixir.GenServer", "call", 2..=3, Body::Shell(server_call)),
+    Entry::shell("", "apply", 2..=3, apply),
+    Entry::shell("", "clear", 0..=0, |shell, _| print(shell, "\x1b[H\x1b[2J".to_owned(), Term::OK)),
+    Entry::node("", "exit", 1..=1, ("erlang", "exit")),
+    Entry::shell("", "exports", 1..=1, exports),
+    Entry::shell("", "flush", 0..=0, flush),
+    Entry::shell("", "h", 0..=1, overview),
+    Entry::shell("", "i", 1..=1, describe),
+    Entry::pure("", "inspect", 1..=2, |args| Ok(binary(pretty(args)?.text(arg(args, 0)?)))),
+    Entry::shell("", "is_function", 1..=2, is_function),
+    Entry::node("", "node", 0..=1, ("erlang", "node")),
+    Entry::shell("", "pid", 1..=1, pid),
+    Entry::node("", "self", 0..=0, ("erlang", "self")),
+    Entry::node("", "send", 2..=2, ("erlang", "send")),
+    Entry::shell("", "v", 0..=1, value),
+    Entry::shell(IO, "inspect", 1..=2, io_inspect),
+    Entry::shell(IO, "puts", 1..=1, puts),
+    Entry::node(PROCESS, "alive?", 1..=1, ("erlang", "is_process_alive")),
+    Entry::node(PROCESS, "exit", 2..=2, ("erlang", "exit")),
+    Entry::node(PROCESS, "info", 1..=2, ("erlang", "process_info")),
+    Entry::node(PROCESS, "list", 0..=0, ("erlang", "processes")),
+    Entry::node(PROCESS, "registered", 0..=0, ("erlang", "registered")),
+    Entry::shell(PROCESS, "sleep", 1..=1, sleep),
+    Entry::shell(PROCESS, "whereis", 1..=1, whereis),
+    Entry::shell("timer", "sleep", 1..=1, sleep),
+    Entry::node(NODE, "list", 0..=1, ("erlang", "nodes")),
+    Entry::node(NODE, "self", 0..=0, ("erlang", "node")),
+    Entry::shell("Elixir.GenServer", "call", 2..=3, server_call),
 ];
 
 /// The options of `inspect` and `IO.inspect`.
@@ -64,6 +60,8 @@ fn pretty(args: &[Term]) -> Result<Pretty, Raise> {
     };
     pretty.width = number(get("width")?).unwrap_or(pretty.width);
     pretty.limit = number(get("limit")?).unwrap_or(pretty.limit);
+    pretty.lists = get("charlists")?.is_atom("as_lists");
+    pretty.bytes = get("binaries")?.is_atom("as_binaries");
     pretty.text = number(get("printable_limit")?).unwrap_or(pretty.text);
     Ok(pretty)
 }
@@ -99,21 +97,9 @@ fn io_inspect(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome>
     .boxed()
 }
 
-fn help(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
-    async move {
-        let text = match args.pop() {
-            None => help::overview(&shell.context.node),
-            Some(Value::Term(Term::Atom(module))) => help::module(&shell.context.node, module.as_str()),
-            Some(Value::Term(Term::Binary(topic))) => {
-                help::topic(&shell.context.node, &String::from_utf8_lossy(&topic))
-            }
-            Some(_) => {
-                "h wants a module or a function: h Otturnaut.AppState, h \"Otturnaut.AppState.list\"\n".to_owned()
-            }
-        };
-        print(shell, text, atom(SILENT)).await
-    }
-    .boxed()
+fn overview(shell: &mut Evaluator, _: Vec<Value>) -> BoxFuture<'_, Outcome> {
+    let text = help::overview(&shell.context.node);
+    print(shell, text, atom(SILENT)).boxed()
 }
 
 fn exports(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
@@ -183,8 +169,28 @@ fn pid(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome> {
     .boxed()
 }
 
+fn is_function(_: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
+    async move {
+        let function = take(&mut args)?;
+        let arity = match args.pop() {
+            Some(arity) => Some(integer(&[arity.term()?], 0)?),
+            None => None,
+        };
+        Ok(match function {
+            Value::Function(of) => arity.is_none_or(|arity| usize::try_from(arity) == Ok(of.arity())).into(),
+            Value::Term(_) => false.into(),
+        })
+    }
+    .boxed()
+}
+
 fn apply(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
     async move {
+        if args.len() == 2 {
+            let (function, list) = (take(&mut args)?, take(&mut args)?.term()?);
+            let Term::List(list) = list else { return Err(Raise::error(atom("badarg"))) };
+            return shell.apply(&function, list.into_iter().map(Value::Term).collect()).await;
+        }
         let (module, name) = (take(&mut args)?.term()?, take(&mut args)?.term()?);
         let list = take(&mut args)?.term()?;
         match (module, name, list) {
@@ -227,34 +233,4 @@ fn server_call(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome
         node.call_server(&shell.context, arg(&args, 0)?, arg(&args, 1)?).await.map(Value::Term)
     }
     .boxed()
-}
-
-/// Microseconds since the epoch of a `%DateTime{}`.
-fn micros(term: &Term) -> Result<i64, Raise> {
-    let text = to_text(term)?.replace(' ', "T");
-    text.parse::<Timestamp>().map(Timestamp::as_microsecond).map_err(|_| Raise::argument("wanted a %DateTime{}"))
-}
-
-fn diff(args: &[Term]) -> Result<Term, Raise> {
-    let micros = micros(arg(args, 0)?)? - micros(arg(args, 1)?)?;
-    let unit = match args.get(2).map(Term::as_atom) {
-        None | Some(Some("second")) => 1_000_000,
-        Some(Some("millisecond")) => 1_000,
-        Some(Some("microsecond")) => 1,
-        Some(Some("minute")) => 60_000_000,
-        Some(Some("hour")) => 3_600_000_000,
-        Some(Some("day")) => 86_400_000_000,
-        Some(_) => {
-            return Err(Raise::argument("a unit is :day, :hour, :minute, :second, :millisecond or :microsecond"));
-        }
-    };
-    Ok(Term::Int(micros.div_euclid(unit)))
-}
-
-fn from_iso8601(args: &[Term]) -> Result<Term, Raise> {
-    let time = super::kernel::date_time(text(args, 0)?);
-    Ok(match time {
-        Some(time) => tuple([Term::OK, time, Term::Int(0)]),
-        None => tuple([atom("error"), atom("invalid_format")]),
-    })
 }

@@ -1,48 +1,57 @@
 //! `String` and `Atom`.
 
-use super::{Body, Entry, arg, integer, position, text, to_text};
+use super::numbers::radix;
+use super::{Entry, arg, check_count, integer, of_range, position, text, to_text};
 use crate::node::Raise;
 use crate::shell::eval::check_size;
-use crate::term::{Atom, Term, atom, binary};
+use crate::term::{Atom, Pretty, Term, atom, binary};
 
 const STRING: &str = "Elixir.String";
 
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry::new(STRING, "at", 2..=2, Body::Pure(at)),
-    Entry::new(STRING, "capitalize", 1..=1, Body::Pure(|args| text(args, 0).map(|text| binary(capitalize(text))))),
-    Entry::new(STRING, "contains?", 2..=2, Body::Pure(|args| any(args, |text, part| text.contains(part)))),
-    Entry::new(STRING, "downcase", 1..=1, Body::Pure(|args| Ok(binary(text(args, 0)?.to_lowercase())))),
-    Entry::new(STRING, "duplicate", 2..=2, Body::Pure(duplicate)),
-    Entry::new(STRING, "ends_with?", 2..=2, Body::Pure(|args| any(args, |text, part| text.ends_with(part)))),
-    Entry::new(STRING, "length", 1..=1, Body::Pure(|args| Ok(text(args, 0)?.chars().count().into()))),
-    Entry::new(STRING, "pad_leading", 2..=3, Body::Pure(|args| pad(args, true))),
-    Entry::new(STRING, "pad_trailing", 2..=3, Body::Pure(|args| pad(args, false))),
-    Entry::new(STRING, "replace", 3..=3, Body::Pure(replace)),
-    Entry::new(
-        STRING,
-        "reverse",
-        1..=1,
-        Body::Pure(|args| Ok(binary(text(args, 0)?.chars().rev().collect::<String>()))),
-    ),
-    Entry::new(STRING, "slice", 3..=3, Body::Pure(slice)),
-    Entry::new(STRING, "split", 1..=3, Body::Pure(split)),
-    Entry::new(STRING, "starts_with?", 2..=2, Body::Pure(|args| any(args, |text, part| text.starts_with(part)))),
-    Entry::new(STRING, "to_atom", 1..=1, Body::Pure(|args| to_atom(text(args, 0)?))),
-    Entry::new(STRING, "to_charlist", 1..=1, Body::Pure(|args| Ok(crate::term::charlist(text(args, 0)?)))),
-    Entry::new(STRING, "to_integer", 1..=1, Body::Pure(to_integer)),
-    Entry::new(STRING, "trim", 1..=1, Body::Pure(|args| Ok(binary(text(args, 0)?.trim())))),
-    Entry::new(STRING, "upcase", 1..=1, Body::Pure(|args| Ok(binary(text(args, 0)?.to_uppercase())))),
-    Entry::new(
-        "Elixir.Atom",
-        "to_string",
-        1..=1,
-        Body::Pure(|args| arg(args, 0)?.as_atom().map(binary).ok_or_else(|| Raise::error(atom("badarg")))),
-    ),
+    Entry::pure(STRING, "at", 2..=2, |args| character(args, integer(args, 1)?)),
+    Entry::pure(STRING, "capitalize", 1..=1, |args| text(args, 0).map(|text| binary(capitalize(text)))),
+    Entry::pure(STRING, "codepoints", 1..=1, characters),
+    Entry::pure(STRING, "contains?", 2..=2, |args| any(args, |text, part| text.contains(part))),
+    Entry::pure(STRING, "downcase", 1..=1, |args| Ok(binary(text(args, 0)?.to_lowercase()))),
+    Entry::pure(STRING, "duplicate", 2..=2, duplicate),
+    Entry::pure(STRING, "ends_with?", 2..=2, |args| any(args, |text, part| text.ends_with(part))),
+    Entry::pure(STRING, "first", 1..=1, |args| character(args, 0)),
+    Entry::pure(STRING, "graphemes", 1..=1, characters),
+    Entry::pure(STRING, "last", 1..=1, |args| character(args, -1)),
+    Entry::pure(STRING, "length", 1..=1, |args| Ok(text(args, 0)?.chars().count().into())),
+    Entry::pure(STRING, "pad_leading", 2..=3, |args| pad(args, true)),
+    Entry::pure(STRING, "pad_trailing", 2..=3, |args| pad(args, false)),
+    Entry::pure(STRING, "printable?", 1..=1, |args| Ok(Pretty::is_text(arg(args, 0)?).into())),
+    Entry::pure(STRING, "replace", 3..=4, replace),
+    Entry::pure(STRING, "reverse", 1..=1, |args| Ok(binary(text(args, 0)?.chars().rev().collect::<String>()))),
+    Entry::pure(STRING, "slice", 2..=3, slice),
+    Entry::pure(STRING, "split", 1..=3, split),
+    Entry::pure(STRING, "starts_with?", 2..=2, |args| any(args, |text, part| text.starts_with(part))),
+    Entry::pure(STRING, "to_atom", 1..=1, |args| to_atom(text(args, 0)?)),
+    Entry::pure(STRING, "to_charlist", 1..=1, |args| Ok(crate::term::charlist(text(args, 0)?))),
+    Entry::pure(STRING, "to_existing_atom", 1..=1, |args| to_atom(text(args, 0)?)),
+    Entry::pure(STRING, "to_float", 1..=1, to_float),
+    Entry::pure(STRING, "to_integer", 1..=2, to_integer),
+    Entry::pure(STRING, "trim", 1..=2, |args| trim(args, (true, true))),
+    Entry::pure(STRING, "trim_leading", 1..=2, |args| trim(args, (true, false))),
+    Entry::pure(STRING, "trim_trailing", 1..=2, |args| trim(args, (false, true))),
+    Entry::pure(STRING, "upcase", 1..=1, |args| Ok(binary(text(args, 0)?.to_uppercase()))),
+    Entry::pure(STRING, "valid?", 1..=1, |args| Ok(arg(args, 0)?.as_text().is_some().into())),
+    Entry::pure("Elixir.Atom", "to_string", 1..=1, |args| {
+        arg(args, 0)?.as_atom().map(binary).ok_or_else(|| Raise::error(atom("badarg")))
+    }),
 ];
 
-fn at(args: &[Term]) -> Result<Term, Raise> {
+fn character(args: &[Term], at: i64) -> Result<Term, Raise> {
     let all: Vec<char> = text(args, 0)?.chars().collect();
-    Ok(position(integer(args, 1)?, all.len()).and_then(|at| all.get(at)).map(|c| c.to_string()).into())
+    Ok(position(at, all.len()).and_then(|at| all.get(at)).map(char::to_string).into())
+}
+
+fn characters(args: &[Term]) -> Result<Term, Raise> {
+    let text = text(args, 0)?;
+    check_count(text.len())?;
+    Ok(Term::List(text.chars().map(|c| binary(c.to_string())).collect()))
 }
 
 fn capitalize(text: &str) -> String {
@@ -78,37 +87,94 @@ fn pad(args: &[Term], leading: bool) -> Result<Term, Raise> {
     Ok(binary(if leading { padding + whole } else { format!("{whole}{padding}") }))
 }
 
+/// An option of the last argument, if it is a keyword list.
+fn option(args: &[Term], at: usize, name: &'static str) -> Result<Term, Raise> {
+    args.get(at).map_or(Ok(Term::NIL), |options| crate::shell::eval::access(options, &atom(name)))
+}
+
+/// `replace(text, part, with)`, the first alone with `global: false`.
 fn replace(args: &[Term]) -> Result<Term, Raise> {
     let (whole, from, to) = (text(args, 0)?, text(args, 1)?, text(args, 2)?);
-    check_size(whole.len().saturating_mul(to.len().max(1)))?;
-    Ok(binary(whole.replace(from, to)))
+    let count = if option(args, 3, "global")?.is_atom("false") { 1 } else { whole.matches(from).count() };
+    check_size(whole.len().saturating_add(to.len().saturating_mul(count)))?;
+    Ok(binary(whole.replacen(from, to, count)))
 }
 
 fn slice(args: &[Term]) -> Result<Term, Raise> {
     let whole = text(args, 0)?;
     let length = whole.chars().count();
-    let from = position(integer(args, 1)?, length).unwrap_or(length);
-    Ok(binary(whole.chars().skip(from).take(usize::try_from(integer(args, 2)?).unwrap_or(0)).collect::<String>()))
+    let (from, count) = match args {
+        [_, range] => of_range(range, length)?,
+        _ => (position(integer(args, 1)?, length).unwrap_or(length), usize::try_from(integer(args, 2)?).unwrap_or(0)),
+    };
+    Ok(binary(whole.chars().skip(from).take(count).collect::<String>()))
 }
 
-/// `split(text)`, `split(text, separator)`, with `trim: true`.
+fn trim(args: &[Term], (leading, trailing): (bool, bool)) -> Result<Term, Raise> {
+    let (mut whole, blank) = (text(args, 0)?, args.get(1).map(|_| text(args, 1)).transpose()?);
+    if blank == Some("") {
+        return Ok(binary(whole));
+    }
+    if leading {
+        whole = blank.map_or_else(|| whole.trim_start(), |part| whole.trim_start_matches(part));
+    }
+    if trailing {
+        whole = blank.map_or_else(|| whole.trim_end(), |part| whole.trim_end_matches(part));
+    }
+    Ok(binary(whole))
+}
+
+/// `split(text)`, `split(text, separator)`, with `trim: true` and `parts: 2`.
 fn split(args: &[Term]) -> Result<Term, Raise> {
     let whole = text(args, 0)?;
-    if args.len() == 1 {
-        return Ok(Term::List(whole.split_whitespace().map(binary).collect()));
-    }
-    let trim = args.get(2).map_or(Ok(false), |options| {
-        crate::shell::eval::access(options, &atom("trim")).map(|trim| trim.is_atom("true"))
-    })?;
-    let parts = whole.split(text(args, 1)?).filter(|part| !trim || !part.is_empty());
+    check_count(whole.len())?;
+    let Some(separator) = args.get(1) else { return Ok(Term::List(whole.split_whitespace().map(binary).collect())) };
+    let separators: Vec<&str> = match separator {
+        Term::List(all) => all.iter().filter_map(Term::as_text).collect(),
+        _ => vec![text(args, 1)?],
+    };
+    let trim = option(args, 2, "trim")?.is_atom("true");
+    let most = match option(args, 2, "parts")? {
+        Term::Int(most) => usize::try_from(most).unwrap_or(1).max(1),
+        _ => usize::MAX,
+    };
+    let parts = pieces(whole, (&separators, most)).into_iter().filter(|part| !trim || !part.is_empty());
     Ok(Term::List(parts.map(binary).collect()))
+}
+
+/// At most so many pieces of a text, between whatever separator comes first; of several that begin there the longest.
+fn pieces<'t>(whole: &'t str, (separators, most): (&[&str], usize)) -> Vec<&'t str> {
+    if separators == [""] {
+        return whole.splitn(most, "").collect();
+    }
+    let (mut pieces, mut start) = (Vec::new(), 0);
+    for (at, _) in whole.char_indices() {
+        if at < start || pieces.len() + 1 >= most {
+            continue;
+        }
+        let rest = whole.get(at..).unwrap_or_default();
+        let found = separators.iter().filter(|own| !own.is_empty() && rest.starts_with(**own)).map(|own| own.len());
+        if let Some(length) = found.max() {
+            pieces.push(whole.get(start..at).unwrap_or_default());
+            start = at + length;
+        }
+    }
+    pieces.push(whole.get(start..).unwrap_or_default());
+    pieces
 }
 
 fn to_atom(text: &str) -> Result<Term, Raise> {
     Atom::new(text).map(Term::Atom).map_err(|e| Raise::argument(e.to_string()))
 }
 
+fn to_float(args: &[Term]) -> Result<Term, Raise> {
+    let value = text(args, 0)?.parse().ok().filter(|_| text(args, 0).is_ok_and(|text| text.contains('.')));
+    let float = value.and_then(|value| crate::term::Float::new(value).ok());
+    float.map(Term::Float).ok_or_else(|| Raise::error(atom("badarg")))
+}
+
 fn to_integer(args: &[Term]) -> Result<Term, Raise> {
-    let parsed = num_bigint::BigInt::parse_bytes(text(args, 0)?.as_bytes(), 10);
+    let digits = text(args, 0)?;
+    let parsed = num_bigint::BigInt::parse_bytes(digits.as_bytes(), radix(args)?).filter(|_| digits.len() <= 10_000);
     parsed.map(crate::shell::eval::from_big).ok_or_else(|| Raise::error(atom("badarg")))
 }

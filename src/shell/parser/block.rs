@@ -1,6 +1,6 @@
 //! `do` blocks and functions: what has clauses.
 
-use super::{Parser, primary::single};
+use super::{Parser, primary::single, shown};
 use crate::shell::syntax::{Clause, Expr, SyntaxError};
 use crate::shell::token::Kind;
 use crate::term::Term;
@@ -19,7 +19,7 @@ impl Parser {
                     return Ok(Some(Expr::List(pairs, None)));
                 }
                 Some(Kind::Word(word @ ("else" | "rescue" | "catch" | "after"))) => word,
-                Some(_) => return Err(SyntaxError::new("expected end")),
+                Some(token) => return Err(SyntaxError::new(format!("expected end, found {}", shown(token)))),
                 None => return Err(SyntaxError::Incomplete),
             };
             self.at += 1;
@@ -38,7 +38,7 @@ impl Parser {
     }
 
     /// Clauses, if there is an arrow, or expressions.
-    fn section(&mut self) -> Result<Expr, SyntaxError> {
+    pub(super) fn section(&mut self) -> Result<Expr, SyntaxError> {
         self.skip_breaks();
         if self.is_clause() {
             return Ok(Expr::Clauses(self.clauses()?.into()));
@@ -48,7 +48,7 @@ impl Parser {
 
     fn section_ends(&self) -> bool {
         let word = self.peek().map(|token| &token.kind);
-        matches!(word, Some(Kind::Word("end" | "else" | "rescue" | "catch" | "after")))
+        matches!(word, Some(Kind::Word("end" | "else" | "rescue" | "catch" | "after") | Kind::Sign(")")))
     }
 
     fn clauses(&mut self) -> Result<Vec<Clause>, SyntaxError> {
@@ -101,7 +101,7 @@ impl Parser {
             match token.kind {
                 Kind::Sign("(" | "[" | "{" | "<<") | Kind::Word("fn" | "do") => open += 1,
                 Kind::Sign(")" | "]" | "}" | ">>") | Kind::Word("end") => open = open.checked_sub(1)?,
-                Kind::Break if open == 0 => return None,
+                Kind::Break | Kind::Word("else" | "rescue" | "catch" | "after") if open == 0 => return None,
                 Kind::Sign("->") if open == 0 => return Some(at),
                 _ => {}
             }

@@ -13,12 +13,31 @@ pub(super) fn parse(text: &str) -> Result<Vec<Expr>, SyntaxError> {
     if text.len() > limits::SHELL_INPUT {
         return Err(SyntaxError::new(format!("a text of more than {} bytes is not read", limits::SHELL_INPUT)));
     }
-    let mut parser = Parser::new(lexer::tokens(text)?, 0);
+    let mut tokens = lexer::tokens(text)?;
+    if tokens.first().is_some_and(goes_on) {
+        tokens.splice(0..0, last_value());
+    }
+    let mut parser = Parser::new(tokens, 0);
     let expressions = parser.expressions(|_| false)?;
     match parser.peek() {
         None => Ok(expressions),
         Some(token) => Err(SyntaxError::unexpected(&shown(&token.kind))),
     }
+}
+
+/// Whether an expression that begins so goes on with the value of the last one: `|> Enum.count()`.
+fn goes_on(token: &Token) -> bool {
+    matches!(token.kind, Kind::Sign(sign) | Kind::Word(sign) if binding(sign).is_some() && !may_begin(sign))
+}
+
+/// `v()`.
+fn last_value() -> [Token; 3] {
+    [Kind::Name("v".to_owned()), Kind::Sign("("), Kind::Sign(")")].map(|kind| Token { kind, spaced: false })
+}
+
+/// Whether a binary operator is something else as well, with which an expression may begin.
+fn may_begin(sign: &str) -> bool {
+    matches!(sign, "+" | "-" | ".." | "^" | "&")
 }
 
 /// A binary operator: how strongly it binds to the left and to the right.
@@ -41,16 +60,30 @@ fn binding(sign: &str) -> Option<(u8, u8)> {
         "++" | "--" | ".." | "<>" => right(34),
         "+" | "-" => left(36),
         "*" | "/" => left(38),
+        "**" => left(39),
         _ => None,
     }
 }
 
+/// The parts of a call: `pattern <- list` is one.
+const ARGUMENT: u8 = 4;
 /// How strongly `&` binds to what it captures.
 const CAPTURE: u8 = 14;
 /// How strongly `-`, `!` and `not` bind.
 const UNARY: u8 = 40;
 /// Above `|` and `=>`, below all else: the parts of a map or a list.
 const ELEMENT: u8 = 12;
+
+/// An operator between two expressions.
+struct Operator {
+    sign: &'static str,
+    /// Whether it is `not in`.
+    negated: bool,
+    /// Where its right side begins.
+    behind: usize,
+    /// How strongly what belongs to its right side binds.
+    next: u8,
+}
 
 /// Reads one sequence of tokens.
 struct Parser {
@@ -121,12 +154,8 @@ impl Parser {
             return Err(SyntaxError::TooDeep);
         }
         let (mut left, mut chain) = (self.prefixed()?, 0);
-        while let Some((sign, negated)) = self.operator() {
-            let Some((power, next)) = binding(sign) else { break };
-            if power < least {
-                break;
-            }
-            self.at += if negated { 2 } else { 1 };
+        while let Some(Operator { sign, negated, behind, next }) = self.operator(least) {
+            self.at = behind;
             self.skip_breaks();
             let right = self.expression(next)?;
             left = joined(left, sign, right);
@@ -140,21 +169,18 @@ impl Parser {
         Ok(left)
     }
 
-    /// The operator that is next, on the next line too if nothing else can begin with it; whether it is `not in`.
-    fn operator(&mut self) -> Option<(&'static str, bool)> {
-        let mut ahead = self.at;
-        while self.tokens.get(ahead).is_some_and(|token| token.kind == Kind::Break) {
-            ahead += 1;
-        }
-        let (Kind::Sign(sign) | Kind::Word(sign)) = self.tokens.get(ahead)?.kind else { return None };
-        if sign == "not" && self.tokens.get(ahead + 1).is_some_and(|token| token.is("in")) && ahead == self.at {
-            return Some(("in", true));
-        }
-        if ahead > self.at && !matches!(sign, "|>" | "<>" | "++" | "||" | "&&" | "and" | "or") {
+    /// The operator that is next and binds at least so strongly; on the next line too if nothing else can begin with it.
+    fn operator(&self, least: u8) -> Option<Operator> {
+        let breaks = self.tokens.iter().skip(self.at).take_while(|token| token.kind == Kind::Break).count();
+        let at = self.at + breaks;
+        let (Kind::Sign(sign) | Kind::Word(sign)) = self.tokens.get(at)?.kind else { return None };
+        let negated = sign == "not" && breaks == 0 && self.tokens.get(at + 1).is_some_and(|token| token.is("in"));
+        if breaks > 0 && may_begin(sign) {
             return None;
         }
-        self.at = ahead;
-        Some((sign, false))
+        let sign = if negated { "in" } else { sign };
+        let (_, next) = binding(sign).filter(|(power, _)| *power >= least)?;
+        Some(Operator { sign, negated, behind: at + 1 + usize::from(negated), next })
     }
 
     fn prefixed(&mut self) -> Result<Expr, SyntaxError> {
@@ -180,6 +206,9 @@ impl Parser {
     /// `&name/arity`, `&(... &1 ...)`.
     fn capture(&mut self) -> Result<Expr, SyntaxError> {
         self.at += 1;
+        if let Some(operator) = self.captured_operator() {
+            return Ok(operator);
+        }
         let outer = std::mem::replace(&mut self.placeholders, 0);
         let body = self.expression(CAPTURE)?;
         let arguments = std::mem::replace(&mut self.placeholders, outer);
@@ -201,13 +230,24 @@ impl Parser {
         }
     }
 
+    /// `&+/2`.
+    fn captured_operator(&mut self) -> Option<Expr> {
+        let [name, slash, arity] = self.tokens.get(self.at..self.at + 3)? else { return None };
+        let Kind::Sign(sign) = name.kind else { return None };
+        let Kind::Literal(crate::term::Term::Int(arity)) = arity.kind else { return None };
+        let arity = usize::try_from(arity).ok().filter(|_| binding(sign).is_some() && slash.is("/"))?;
+        self.at += 3;
+        Some(Expr::Named(None, sign.to_owned(), arity))
+    }
+
     /// The parts of a text: its code is read by a parser of its own.
-    fn parts(&self, pieces: Vec<Piece>) -> Result<Vec<Part>, SyntaxError> {
+    fn parts(&mut self, pieces: Vec<Piece>) -> Result<Vec<Part>, SyntaxError> {
         let part = |piece| match piece {
             Piece::Text(text) => Ok(Part::Text(text)),
             Piece::Code(tokens) => {
                 let mut parser = Self::new(tokens, self.depth + 1);
                 let all = parser.expressions(|_| false)?;
+                self.placeholders = self.placeholders.max(parser.placeholders);
                 match parser.peek() {
                     None => Ok(Part::Code(Expr::Block(all))),
                     Some(token) => Err(SyntaxError::unexpected(&shown(&token.kind))),
@@ -228,6 +268,10 @@ fn joined(left: Expr, sign: &'static str, right: Expr) -> Expr {
     match (sign, left) {
         ("..", left) => Expr::Range(Box::new(left), Box::new(right), None),
         ("//", Expr::Range(first, last, None)) => Expr::Range(first, last, Some(Box::new(right))),
+        // `not x in list` asks whether it is in the list.
+        ("in", Expr::Unary(not @ ("not" | "!"), left)) => {
+            Expr::Unary(not, Box::new(Expr::Binary(sign, left, Box::new(right))))
+        }
         (_, left) => Expr::Binary(sign, Box::new(left), Box::new(right)),
     }
 }

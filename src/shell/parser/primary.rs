@@ -1,6 +1,6 @@
 //! What operators join: literals, texts, collections, calls.
 
-use super::{ELEMENT, Parser, check_chain, shown};
+use super::{ARGUMENT, ELEMENT, Parser, binding, check_chain, shown};
 use crate::shell::syntax::{Expr, Part, SyntaxError};
 use crate::shell::token::{Kind, Quote, Token};
 use crate::term::{Atom, Term};
@@ -45,6 +45,11 @@ impl Parser {
                 self.at += 1;
                 self.call(Some(Box::new(of)), name.to_owned())
             }
+            // `Kernel.+(1, 2)`
+            Kind::Sign(sign) if binding(sign).is_some() => {
+                self.at += 1;
+                self.call(Some(Box::new(of)), sign.to_owned())
+            }
             other => Err(SyntaxError::unexpected(&format!("{} after a dot", shown(&other)))),
         }
     }
@@ -77,9 +82,9 @@ impl Parser {
     fn bracketed(&mut self, sign: &str) -> Result<Expr, SyntaxError> {
         match sign {
             "(" => {
-                let all = self.inside(|parser| parser.expressions(|parser| parser.is_at(")")))?;
+                let all = self.inside(Self::section)?;
                 self.close(")")?;
-                Ok(single(all))
+                Ok(all)
             }
             "[" => self.list(),
             "{" => self.arguments("}").map(Expr::Tuple),
@@ -137,8 +142,9 @@ impl Parser {
     fn argument(&mut self, all: &mut Vec<Expr>) -> Result<(), SyntaxError> {
         if matches!(self.peek().map(|token| &token.kind), Some(Kind::Key(_))) {
             all.push(Expr::List(self.keywords()?, None));
+            self.check_last()?;
         } else {
-            all.push(self.expression(ELEMENT - 4)?);
+            all.push(self.expression(ARGUMENT)?);
         }
         Ok(())
     }
@@ -161,6 +167,17 @@ impl Parser {
         }
     }
 
+    /// Behind keywords nothing else may come.
+    fn check_last(&self) -> Result<(), SyntaxError> {
+        let mut behind = self.tokens.iter().skip(self.at).filter(|token| token.kind != Kind::Break);
+        match (behind.next(), behind.next()) {
+            (Some(comma), Some(next)) if comma.is(",") && !["]", ")", "}", ">>"].iter().any(|close| next.is(close)) => {
+                Err(SyntaxError::new("keywords come last: nothing stands behind key: value"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn list(&mut self) -> Result<Expr, SyntaxError> {
         self.inside(|parser| {
             let mut elements = Vec::new();
@@ -171,6 +188,7 @@ impl Parser {
                 }
                 if matches!(parser.peek().map(|token| &token.kind), Some(Kind::Key(_))) {
                     elements.extend(parser.keywords()?);
+                    parser.check_last()?;
                 } else {
                     elements.push(parser.expression(ELEMENT)?);
                 }
@@ -215,7 +233,9 @@ impl Parser {
 
     fn map_part(&mut self, base: &mut Option<Box<Expr>>, pairs: &mut Vec<(Expr, Expr)>) -> Result<(), SyntaxError> {
         if matches!(self.peek().map(|token| &token.kind), Some(Kind::Key(_))) {
-            for pair in self.keywords()? {
+            let keywords = self.keywords()?;
+            self.check_last()?;
+            for pair in keywords {
                 if let Expr::Tuple(both) = pair {
                     let [key, value] = <[Expr; 2]>::try_from(both).map_err(|_| SyntaxError::unexpected("a pair"))?;
                     pairs.push((key, value));

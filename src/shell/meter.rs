@@ -1,0 +1,95 @@
+//! What the values of a shell take: memory, counted while they are held, and nesting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::value::{Function, Value};
+use crate::node::Raise;
+use crate::term::{Term, atom};
+
+/// Bytes that the variables and the unfinished collections of one shell take at the most.
+const HELD: usize = 128 * 1024 * 1024;
+
+/// Deepest nesting of a value. Deeper ones no node takes.
+const NESTING: usize = 250;
+
+/// Functions that hold functions that hold functions: whoever drops the first drops all.
+const FUNCTIONS: usize = 50;
+
+/// Counts what one shell holds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Meter(Arc<AtomicUsize>);
+
+/// What somebody holds; counted until it is dropped.
+#[derive(Debug)]
+pub(super) struct Share {
+    meter: Meter,
+    bytes: usize,
+}
+
+impl Meter {
+    pub(super) fn share(&self) -> Share {
+        Share { meter: self.clone(), bytes: 0 }
+    }
+}
+
+impl Share {
+    /// Counts a value, if there is room for it.
+    pub(super) fn add(&mut self, value: &Value) -> Result<(), Raise> {
+        match value {
+            Value::Term(term) => self.add_term(term),
+            Value::Function(function) if function.depth() > FUNCTIONS => Err(Raise::error(atom("system_limit"))),
+            Value::Function(_) => Ok(()),
+        }
+    }
+
+    /// Counts data, if there is room for it.
+    pub(super) fn add_term(&mut self, term: &Term) -> Result<(), Raise> {
+        let bytes = weight(term, NESTING).ok_or_else(|| Raise::error(atom("system_limit")))?;
+        self.bytes += bytes;
+        let held = self.meter.0.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        if held > HELD { Err(Raise::error(atom("system_limit"))) } else { Ok(()) }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.meter.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that data takes; nothing if it nests deeper than `depth`.
+pub(super) fn weight(term: &Term, depth: usize) -> Option<usize> {
+    let depth = depth.checked_sub(1)?;
+    let all = |terms: &[Term]| terms.iter().try_fold(0, |sum, term| Some(weight(term, depth)? + sum));
+    let inner = match term {
+        Term::List(terms) | Term::Tuple(terms) => all(terms)?,
+        Term::Improper(list) => all(&list.0)? + weight(&list.1, depth)?,
+        Term::Map(map) => {
+            map.iter().try_fold(0, |sum, (key, value)| Some(weight(key, depth)? + weight(value, depth)? + sum))?
+        }
+        Term::Binary(bytes) | Term::Fun(bytes) => bytes.len(),
+        Term::Bits(bits) => bits.0.len(),
+        Term::Big(value) => usize::try_from(value.bits() / 8).unwrap_or(usize::MAX / 2),
+        _ => 0,
+    };
+    Some(size_of::<Term>() + inner)
+}
+
+/// How deep functions hold functions.
+pub(super) fn nested<'a>(held: impl Iterator<Item = &'a Value>) -> usize {
+    let depth = |value: &Value| match value {
+        Value::Function(function) => function.depth(),
+        Value::Term(_) => 0,
+    };
+    1 + held.map(depth).max().unwrap_or(0)
+}
+
+impl Function {
+    fn depth(&self) -> usize {
+        match self {
+            Self::Clauses(.., depth) | Self::Capture(.., depth) => *depth,
+            Self::Named(..) => 0,
+        }
+    }
+}
