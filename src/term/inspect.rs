@@ -341,7 +341,7 @@ mod tests {
             (map([("a", Term::Int(1))]), "%{a: 1}"),
             (Term::Map([(binary("k"), Term::Int(1))].into_iter().collect()), "%{\"k\" => 1}"),
             (map([("__struct__", atom("Elixir.Release")), ("first", Term::Int(1))]), "%Release{first: 1}"),
-            (crate::term::elixir::range(1, 5, 2), "1..5//2"),
+            (elixir::range(1, 5, 2), "1..5//2"),
             (Term::Improper(Box::new((vec![Term::Int(1)], atom("t")))), "[1 | :t]"),
         ];
         for (term, text) in cases {

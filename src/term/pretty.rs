@@ -53,19 +53,21 @@ impl Pretty {
         match term {
             Term::List(elements) if self.lists || !inspect::is_charlist(elements) => {
                 let keyword = !elements.is_empty() && elements.iter().all(inspect::is_pair);
-                let inner = self.elements(elements, left, |element, left| match element.as_tuple() {
-                    Some([Term::Atom(key), value]) if keyword => self.pair(inspect::key_text(key), value, left, depth),
+                let inner = within_limit(elements, left, |element, left| match element.as_tuple() {
+                    Some([Term::Atom(key), value]) if keyword => {
+                        self.pair(inspect::key_text(key), value, (left, depth))
+                    }
                     _ => self.doc(element, left, depth + 1),
                 });
                 container("[", (inner, None), if keyword { Breaks::Strict } else { Breaks::BySize }, "]")
             }
             Term::Improper(list) => {
-                let inner = self.elements(&list.0, left, |element, left| self.doc(element, left, depth + 1));
+                let inner = within_limit(&list.0, left, |element, left| self.doc(element, left, depth + 1));
                 let tail = self.doc(&list.1, left, depth + 1);
                 container("[", (inner, Some(tail)), Breaks::BySize, "]")
             }
             Term::Tuple(elements) => {
-                let inner = self.elements(elements, left, |element, left| self.doc(element, left, depth + 1));
+                let inner = within_limit(elements, left, |element, left| self.doc(element, left, depth + 1));
                 container("{", (inner, None), Breaks::Flexible, "}")
             }
             Term::Map(map) if !inspect::is_sigil(map) => self.map(map, left, depth),
@@ -79,24 +81,6 @@ impl Pretty {
         }
     }
 
-    /// The elements that the limit leaves, and `...` for the others.
-    fn elements<'t, T: 't>(
-        &self,
-        elements: impl IntoIterator<Item = &'t T>,
-        left: &mut Left,
-        mut one: impl FnMut(&T, &mut Left) -> Doc,
-    ) -> Vec<Doc> {
-        let mut docs = Vec::new();
-        for element in elements {
-            if !left.takes_element() {
-                docs.push(Doc::text("..."));
-                break;
-            }
-            docs.push(one(element, left));
-        }
-        docs
-    }
-
     fn map(&self, map: &Map, left: &mut Left, depth: usize) -> Doc {
         let name = inspect::struct_name(map);
         let mut pairs: Vec<_> = map.iter().filter(|(key, _)| name.is_none() || !inspect::is_hidden(key)).collect();
@@ -104,8 +88,8 @@ impl Pretty {
             pairs.sort_by(|(a, _), (b, _)| order::compare(a, b));
         }
         let keyword = pairs.iter().all(|(key, _)| inspect::is_key(key));
-        let inner = self.elements(pairs.iter(), left, |(key, value), left| match key {
-            Term::Atom(key) if keyword => self.pair(inspect::key_text(key), value, left, depth),
+        let inner = within_limit(pairs.iter(), left, |(key, value), left| match key {
+            Term::Atom(key) if keyword => self.pair(inspect::key_text(key), value, (left, depth)),
             key => {
                 let parts = [self.doc(key, left, depth + 1), Doc::text(" => "), self.doc(value, left, depth + 1)];
                 Doc::Several(parts.into())
@@ -114,9 +98,26 @@ impl Pretty {
         container(&format!("%{}{{", name.unwrap_or_default()), (inner, None), Breaks::Strict, "}")
     }
 
-    fn pair(&self, key: String, value: &Term, left: &mut Left, depth: usize) -> Doc {
+    fn pair(&self, key: String, value: &Term, (left, depth): (&mut Left, usize)) -> Doc {
         Doc::Several(vec![left.text(key), self.doc(value, left, depth + 1)])
     }
+}
+
+/// The elements that the limit leaves, and `...` for the others.
+fn within_limit<'t, T: 't>(
+    elements: impl IntoIterator<Item = &'t T>,
+    left: &mut Left,
+    mut one: impl FnMut(&T, &mut Left) -> Doc,
+) -> Vec<Doc> {
+    let mut docs = Vec::new();
+    for element in elements {
+        if !left.takes_element() {
+            docs.push(Doc::text("..."));
+            break;
+        }
+        docs.push(one(element, left));
+    }
+    docs
 }
 
 /// What may still be shown.

@@ -140,7 +140,7 @@ impl Evaluator {
         if let Some(last) = module.rsplit('.').next() {
             self.aliases.insert(last.to_owned(), module.to_owned());
         }
-        let name = crate::term::Atom::new(module).map_err(|e| Raise::argument(e.to_string()))?;
+        let name = Atom::new(module).map_err(|e| Raise::argument(e.to_string()))?;
         Ok(Term::Atom(name).into())
     }
 }
