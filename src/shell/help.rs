@@ -9,7 +9,7 @@ pub(super) fn overview(node: &Node) -> String {
     let mut modules: Vec<&str> =
         node.modules().iter().filter_map(|module| module.name.strip_prefix("Elixir.Otturnaut")).collect();
     modules.sort_unstable();
-    let list: String = modules.iter().map(|module| format!("  Otturnaut{module}\n")).collect();
+    let list = modules.iter().fold(String::new(), |list, module| list + "  Otturnaut" + module + "\n");
     format!(
         "Functions of this node, called as in Elixir:\n\n{list}\n\
          h Otturnaut.AppState          a module and its functions\n\
@@ -102,7 +102,7 @@ pub(super) fn exports(node: &Node, name: &str) -> String {
     if all.is_empty() {
         return format!("there is no module {} on this node\n", Inspect::atom(name));
     }
-    all.iter().map(|(name, arity)| format!("{name}/{arity}\n")).collect()
+    all.iter().fold(String::new(), |list, (name, arity)| format!("{list}{name}/{arity}\n"))
 }
 
 /// `i value`.
@@ -111,8 +111,7 @@ pub(super) fn description(term: &Term) -> String {
         Term::Atom(_) => "Atom",
         Term::Int(_) | Term::Big(_) => "Integer",
         Term::Float(_) => "Float",
-        Term::Binary(_) => "BitString",
-        Term::Bits(_) => "BitString",
+        Term::Binary(_) | Term::Bits(_) => "BitString",
         Term::Pid(_) => "PID",
         Term::Port(_) => "Port",
         Term::Ref(_) => "Reference",

@@ -18,7 +18,7 @@ pub(super) fn module(name: &str) -> Option<String> {
     let end = text.find("\n### `").unwrap_or(text.len());
     let mut out = format!("{name}\n\n{}", plain(text.get(..end).unwrap_or_default()));
     for function in functions(text) {
-        out.push_str(&format!("  {}\n", function.signature));
+        out = format!("{out}  {}\n", function.signature);
     }
     Some(out)
 }
@@ -55,7 +55,7 @@ fn functions(text: &'static str) -> Vec<Function> {
 fn arities(signature: &str) -> std::ops::RangeInclusive<usize> {
     let arguments = signature.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
     let all = if arguments.is_empty() { 0 } else { arguments.split(", ").count() };
-    all.saturating_sub(arguments.matches("\\").count())..=all
+    all.saturating_sub(arguments.matches('\\').count())..=all
 }
 
 /// Markdown without its marks: code is indented, a table's cells stand side by side.
@@ -65,9 +65,9 @@ fn plain(text: &str) -> String {
         if line.starts_with("```") {
             code = !code;
         } else if code {
-            out.push_str(&format!("    {line}\n"));
+            out = format!("{out}    {line}\n");
         } else if !line.starts_with("|---") {
-            out.push_str(&format!("{}\n", prose(line)));
+            out = format!("{out}{}\n", prose(line));
         }
     }
     out.push('\n');

@@ -94,17 +94,14 @@ impl Evaluator {
                 return Err(Raise::error(elixir::exception("Elixir.BadArityError", [("message", message.into())])));
             }
             match &*function {
-                Function::Clauses(clauses, scope, _) => match self.choose(clauses, &args, scope).await? {
-                    Some((mut inner, body)) => self.eval(body, &mut inner).await,
-                    None => {
-                        let args = Term::Tuple(terms(args)?);
-                        let message = format!("no function clause matching {args:?}");
-                        Err(Raise::error(elixir::exception(
-                            "Elixir.FunctionClauseError",
-                            [("message", message.into())],
-                        )))
-                    }
-                },
+                Function::Clauses(clauses, scope, _) => {
+                    let Some((mut inner, body)) = self.choose(clauses, &args, scope).await? else {
+                        let message = format!("no function clause matching {:?}", Term::Tuple(terms(args)?));
+                        let fields = [("message", message.into())];
+                        return Err(Raise::error(elixir::exception("Elixir.FunctionClauseError", fields)));
+                    };
+                    self.eval(body, &mut inner).await
+                }
                 Function::Capture(body, _, scope, _) => {
                     let mut inner = scope.clone();
                     for (at, value) in args.into_iter().enumerate() {

@@ -123,7 +123,9 @@ impl Bits {
             (Term::Binary(bytes), kind) if kind.is_none_or(is_binary_kind) => bytes.iter().for_each(|b| self.byte(*b)),
             (Term::Bits(bits), Some(kind)) if is_binary_kind(kind) => {
                 let (last, whole) = bits.0.split_last().unwrap_or((&0, &[]));
-                whole.iter().for_each(|byte| self.byte(*byte));
+                for byte in whole {
+                    self.byte(*byte);
+                }
                 (0..bits.1).for_each(|at| self.bit(last >> (7 - at) & 1));
             }
             (Term::Int(code), Some(Expr::Variable(kind))) if kind == "utf8" => {

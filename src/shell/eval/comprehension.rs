@@ -79,10 +79,7 @@ impl Evaluator {
             return Err(fault::compile_error("for with reduce wants a clause: do so_far -> value end"));
         };
         let chosen = self.choose(clauses, std::slice::from_ref(&so_far), scope).await?;
-        let (mut inner, body) = match chosen {
-            Some(chosen) => chosen,
-            None => return Err(fault::about("case_clause", so_far.term()?)),
-        };
+        let Some((mut inner, body)) = chosen else { return Err(fault::about("case_clause", so_far.term()?)) };
         collected.reduced = Some(self.eval(body, &mut inner).await?);
         Ok(())
     }

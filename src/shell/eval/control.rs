@@ -17,14 +17,13 @@ pub(super) fn section<'a>(args: &'a [Expr], name: &str) -> Option<&'a Expr> {
 /// The pairs of a keyword list that is written as such.
 pub(super) fn keywords(arg: &Expr) -> Option<Vec<(&Term, &Expr)>> {
     let Expr::List(pairs, None) = arg else { return None };
-    let pair = |pair| match pair {
-        &Expr::Tuple(ref pair) => match pair.as_slice() {
-            [Expr::Literal(key @ Term::Atom(_)), value] => Some((key, value)),
-            _ => None,
-        },
-        _ => None,
-    };
-    pairs.iter().map(pair).collect()
+    let mut keywords = Vec::with_capacity(pairs.len());
+    for pair in pairs {
+        let Expr::Tuple(pair) = pair else { return None };
+        let [Expr::Literal(key @ Term::Atom(_)), value] = pair.as_slice() else { return None };
+        keywords.push((key, value));
+    }
+    Some(keywords)
 }
 
 impl Evaluator {

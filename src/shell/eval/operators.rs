@@ -14,6 +14,9 @@ use crate::term::{Float, Term, order};
 /// Bits of the largest integer.
 const MOST_BITS: u64 = 65_536;
 
+/// The variable of what is piped: no text can name it.
+const PIPED: &str = "|>";
+
 impl Evaluator {
     pub(super) async fn binary(
         &mut self,
@@ -56,8 +59,6 @@ impl Evaluator {
     /// `left |> call(args)`: the value is the first argument.
     async fn pipe(&mut self, left: &Expr, right: &Expr, scope: &mut Scope) -> Outcome {
         let first = self.eval(left, scope).await?;
-        // A variable that no text can name.
-        const PIPED: &str = "|>";
         let piped = |args: &[Expr]| -> Vec<Expr> {
             std::iter::once(Expr::Variable(PIPED.to_owned())).chain(args.iter().cloned()).collect()
         };

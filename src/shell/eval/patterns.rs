@@ -182,10 +182,10 @@ impl Evaluator {
             }
             let mut inner = scope.clone();
             inner.extend(found);
-            if let Some(guard) = &clause.guard {
-                if !self.holds(guard, &mut inner).await {
-                    continue;
-                }
+            if let Some(guard) = &clause.guard
+                && !self.holds(guard, &mut inner).await
+            {
+                continue;
             }
             return Ok(Some((inner, &clause.body)));
         }

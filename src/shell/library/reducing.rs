@@ -50,11 +50,11 @@ pub(super) const ENTRIES: &[Entry] = &[
 ];
 
 /// Calls the function with each element; what its results come to.
-fn mapped<'a>(
-    shell: &'a mut Evaluator,
+fn mapped(
+    shell: &mut Evaluator,
     args: Vec<Value>,
     finish: fn(Vec<Term>, Vec<Term>) -> Result<Term, Raise>,
-) -> BoxFuture<'a, Outcome> {
+) -> BoxFuture<'_, Outcome> {
     async move {
         let (all, function) = each(args)?;
         let results = shell.apply_each(&function, &all).await?;
@@ -64,11 +64,7 @@ fn mapped<'a>(
 }
 
 /// Asks the function of each element; what the answers come to.
-fn select<'a>(
-    shell: &'a mut Evaluator,
-    args: Vec<Value>,
-    finish: fn(Vec<Term>, Vec<bool>) -> Term,
-) -> BoxFuture<'a, Outcome> {
+fn select(shell: &mut Evaluator, args: Vec<Value>, finish: fn(Vec<Term>, Vec<bool>) -> Term) -> BoxFuture<'_, Outcome> {
     async move {
         let (all, function) = each(args)?;
         let answers = shell.apply_each(&function, &all).await?;
@@ -82,6 +78,7 @@ fn kept(all: Vec<Term>, truths: &[bool], wanted: bool) -> Term {
     Term::List(all.into_iter().zip(truths).filter(|(_, truth)| **truth == wanted).map(|(element, _)| element).collect())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as all that finish a selection")]
 fn split_with(all: Vec<Term>, truths: Vec<bool>) -> Term {
     tuple([kept(all.clone(), &truths, true), kept(all, &truths, false)])
 }

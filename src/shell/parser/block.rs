@@ -67,7 +67,7 @@ impl Parser {
         let (mut patterns, mut guard) = (Vec::new(), None);
         let parentheses = self.is_at("(") && self.closes_before_arrow();
         self.at += usize::from(parentheses);
-        while !self.is_at("->") && !(parentheses && self.is_at(")")) {
+        while !(self.is_at("->") || parentheses && self.is_at(")")) {
             // Above `when`.
             patterns.push(self.expression(8)?);
             if self.takes("when") {

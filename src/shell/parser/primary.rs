@@ -295,9 +295,15 @@ impl Parser {
     fn begins_argument(&self) -> bool {
         let Some(token) = self.peek().filter(|token| token.spaced) else { return false };
         match &token.kind {
-            Kind::Literal(_) | Kind::Name(_) | Kind::Alias(_) | Kind::Key(_) | Kind::Quoted(..) => true,
-            Kind::Sigil { .. } | Kind::Placeholder(_) | Kind::Word("fn") => true,
-            Kind::Sign("[" | "{" | "%" | "<<" | "(" | "!" | "^" | "&") => true,
+            Kind::Literal(_)
+            | Kind::Name(_)
+            | Kind::Alias(_)
+            | Kind::Key(_)
+            | Kind::Quoted(..)
+            | Kind::Sigil { .. }
+            | Kind::Placeholder(_)
+            | Kind::Word("fn")
+            | Kind::Sign("[" | "{" | "%" | "<<" | "(" | "!" | "^" | "&") => true,
             Kind::Word("not") => !self.tokens.get(self.at + 1).is_some_and(|token| token.is("in")),
             _ => false,
         }
