@@ -267,6 +267,7 @@ fn completions_and_the_manual_name_every_command() {
     assert_eq!(commands::program("bash", &[], &asked).output, "rollback\n");
 }
 
+#[expect(clippy::too_many_lines, reason = "one life of an application, step by step")]
 #[test]
 fn an_application_is_deployed_looked_at_rolled_back_and_taken_away() {
     let caddy = Caddy::start(OLD, None);

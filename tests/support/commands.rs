@@ -210,7 +210,7 @@ impl Terminal {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.came.recv_timeout(left) {
                 Ok(bytes) => self.text.push_str(&String::from_utf8_lossy(&bytes)),
-                Err(_) => panic!("waited in vain for {what:?} in {:?}", self.text),
+                Err(e) => panic!("waited in vain for {what:?} in {:?}: {e}", self.text),
             }
         }
     }
