@@ -53,7 +53,7 @@ defmodule Harness.Pty do
         :binary,
         :exit_status,
         :stderr_to_stdout,
-        args: ["-qfec", "stty cols 80; exec #{command}", "/dev/null"],
+        args: ["-qfec", "stty rows 24 cols 80; exec #{command}", "/dev/null"],
         env: env
       ])
 
