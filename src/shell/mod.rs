@@ -19,6 +19,8 @@ mod library;
 mod manual;
 mod meter;
 mod parser;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod session;
 mod start;
 mod syntax;

@@ -106,7 +106,7 @@ pub async fn converse(context: Context, terminal: Arc<dyn Terminal>, inbox: Inbo
     loop {
         let line = tokio::select! {
             line = terminal.read(session.prompt()) => line?,
-            () = node.closing() => return terminal.print("\nthe agent ends\n".to_owned()).await,
+            () = node.closing() => return farewell(&*terminal).await,
         };
         let text = match line {
             Line::End => return Ok(()),
@@ -123,12 +123,20 @@ pub async fn converse(context: Context, terminal: Arc<dyn Terminal>, inbox: Inbo
             }
             continue;
         }
-        match session.line(&text).await {
+        let outcome = tokio::select! {
+            outcome = session.line(&text) => outcome,
+            () = node.closing() => return farewell(&*terminal).await,
+        };
+        match outcome {
             Outcome::More | Outcome::Nothing => {}
             Outcome::Value(_, shown) => terminal.print(shown + "\n").await?,
             Outcome::Error(text) => terminal.print(text + "\n").await?,
         }
     }
+}
+
+async fn farewell(terminal: &dyn Terminal) -> Result<(), Closed> {
+    terminal.print("\nthe agent ends\n".to_owned()).await
 }
 
 /// What people type who want to leave.

@@ -100,7 +100,9 @@ impl Parser {
             name = format!("{name}.{part}");
             self.at += 2;
         }
-        Expr::atom(&format!("Elixir.{name}"))
+        // `Elixir` is what all of them begin with.
+        let is_full = name == "Elixir" || name.starts_with("Elixir.");
+        Expr::atom(&if is_full { name } else { format!("Elixir.{name}") })
     }
 
     /// Reads what is in brackets: a `do` in there belongs to what is in there.
