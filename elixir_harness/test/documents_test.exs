@@ -21,7 +21,7 @@ defmodule DocumentsTest do
 
   test "variables and metrics are those that there are" do
     text = File.read!(@operations)
-    config = File.read!(Docs.path("../src/config.rs"))
+    config = File.read!(Docs.path("../src/config/mod.rs"))
 
     for [name] <-
           Regex.scan(~r/\b(?:OTTURNAUT|RELEASE|MISSION_CONTROL|CADDY|CONTAINER)_[A-Z_]*[A-Z]\b/, text),
