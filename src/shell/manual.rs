@@ -55,7 +55,7 @@ fn functions(text: &'static str) -> Vec<Function> {
 fn arities(signature: &str) -> std::ops::RangeInclusive<usize> {
     let arguments = signature.split_once('(').map_or("", |(_, rest)| rest.trim_end_matches(')'));
     let all = if arguments.is_empty() { 0 } else { arguments.split(", ").count() };
-    all.saturating_sub(arguments.matches('\\').count())..=all
+    all.saturating_sub(arguments.matches("\\\\").count())..=all
 }
 
 /// Markdown without its marks: code is indented, a table's cells stand side by side.
@@ -112,6 +112,7 @@ mod tests {
         assert!(text.starts_with("Otturnaut.AppState.get(app_id") && text.contains("    iex> "), "{text}");
         assert_eq!(function("Otturnaut.AppState", "get", Some(1)).as_deref(), Some(text.as_str()));
         assert_eq!(function("Otturnaut.AppState", "get", Some(7)), None);
+        assert_eq!(function("Otturnaut.AppState", "get", Some(0)), None);
         assert!(function("Otturnaut.HealthMonitor", "status", Some(1)).unwrap().contains("status(app_id)"));
     }
 
