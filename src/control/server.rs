@@ -185,6 +185,7 @@ impl Connection {
     /// Evaluates a line; what is sent meanwhile is passed on first.
     async fn eval(&mut self, line: &str) -> Result<Answer, Closed> {
         let (inbox, output, follows) = (self.inbox.clone(), self.output.clone(), self.follows);
+        let node = self.node.clone();
         let evaluated = self.session.line(line);
         tokio::pin!(evaluated);
         let outcome = loop {
@@ -192,6 +193,7 @@ impl Connection {
                 biased;
                 message = inbox.next(), if follows => output.send(&Answer::Message(message)).await?,
                 outcome = &mut evaluated => break outcome,
+                () = node.closing() => break Outcome::Error("the agent ends".to_owned()),
             }
         };
         while let Some(message) = if follows { inbox.take() } else { None } {

@@ -62,6 +62,13 @@ impl Node {
 impl Node {
     /// A message that a function of this node sends to one of its processes: who is to hear the answer is a peer's.
     pub(super) fn deliver_here(&self, target: &Target, message: &Term) {
+        let found = self.0.processes.kind(target);
+        if let Some((pid, Kind::Task(_))) = found {
+            if let Some(inbox) = self.0.processes.inbox(&pid) {
+                inbox.put(message);
+            }
+            return;
+        }
         let from = match message.as_tuple() {
             Some([_, from, _]) => From::read(from),
             _ => None,

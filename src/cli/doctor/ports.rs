@@ -58,8 +58,10 @@ fn owner(inode: &str) -> Option<String> {
             format!("{} (process {pid})", name.trim())
         })
     };
-    let processes = fs::read_dir("/proc").ok()?.flatten().map(|entry| entry.path());
-    processes.into_iter().find_map(|process| holds(&process))
+    let is_process =
+        |entry: &fs::DirEntry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
+    let processes = fs::read_dir("/proc").ok()?.flatten().filter(is_process);
+    processes.into_iter().find_map(|process| holds(&process.path()))
 }
 
 #[cfg(test)]
