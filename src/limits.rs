@@ -638,6 +638,18 @@ pub const SHELL_ELEMENTS: usize = 1_000_000;
 /// Bytes of a text that a shell makes.
 pub const SHELL_SIZE: usize = 32 * 1024 * 1024;
 
+/// Bytes of stack of the thread that evaluates: as deep as expressions nest. Pages that are not touched take no memory.
+pub const SHELL_STACK: usize = 256 * 1024 * 1024;
+
+/// Bytes that the variables and the unfinished collections of one shell take.
+pub const SHELL_HELD: usize = 128 * 1024 * 1024;
+
+/// Deepest nesting of a value in a shell: of deeper ones not all are taken by nodes.
+pub const SHELL_VALUE_NESTING: usize = 250;
+
+/// Functions that hold functions that hold functions: whoever drops the first drops all.
+pub const SHELL_FUNCTIONS: usize = 50;
+
 /// Results that `v()` remembers.
 pub const SHELL_HISTORY: usize = 50;
 

@@ -8,8 +8,7 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// Bytes of stack; pages that are not touched take no memory.
-const STACK: usize = 256 * 1024 * 1024;
+use crate::limits;
 
 /// Runs `work` to its end, or until whoever waits for it goes. Nothing if there is no thread to be had, or if it panicked.
 pub(super) async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
@@ -24,7 +23,10 @@ pub(super) async fn apart<T: Send + 'static>(work: impl Future<Output = T> + Sen
         // Whoever waited may have gone in this moment.
         drop(tell.send(value));
     };
-    let thread = thread::Builder::new().name("shell".to_owned()).stack_size(STACK).spawn(move || runtime.block_on(run));
+    let thread = thread::Builder::new()
+        .name("shell".to_owned())
+        .stack_size(limits::SHELL_STACK)
+        .spawn(move || runtime.block_on(run));
     thread.ok()?;
     told.await.ok()
 }

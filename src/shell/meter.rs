@@ -4,17 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::value::{Function, Value};
+use crate::limits;
 use crate::node::Raise;
 use crate::term::{Term, atom};
-
-/// Bytes that the variables and the unfinished collections of one shell take at the most.
-const HELD: usize = 128 * 1024 * 1024;
-
-/// Deepest nesting of a value. Deeper ones no node takes.
-const NESTING: usize = 250;
-
-/// Functions that hold functions that hold functions: whoever drops the first drops all.
-const FUNCTIONS: usize = 50;
 
 /// Counts what one shell holds.
 #[derive(Debug, Clone, Default)]
@@ -38,17 +30,19 @@ impl Share {
     pub(super) fn add(&mut self, value: &Value) -> Result<(), Raise> {
         match value {
             Value::Term(term) => self.add_term(term),
-            Value::Function(function) if function.depth() > FUNCTIONS => Err(Raise::error(atom("system_limit"))),
+            Value::Function(function) if function.depth() > limits::SHELL_FUNCTIONS => {
+                Err(Raise::error(atom("system_limit")))
+            }
             Value::Function(_) => Ok(()),
         }
     }
 
     /// Counts data, if there is room for it.
     pub(super) fn add_term(&mut self, term: &Term) -> Result<(), Raise> {
-        let bytes = weight(term, NESTING).ok_or_else(|| Raise::error(atom("system_limit")))?;
+        let bytes = weight(term, limits::SHELL_VALUE_NESTING).ok_or_else(|| Raise::error(atom("system_limit")))?;
         self.bytes += bytes;
         let held = self.meter.0.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if held > HELD { Err(Raise::error(atom("system_limit"))) } else { Ok(()) }
+        if held > limits::SHELL_HELD { Err(Raise::error(atom("system_limit"))) } else { Ok(()) }
     }
 }
 
