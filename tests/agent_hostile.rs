@@ -136,7 +136,7 @@ async fn a_peer_that_asks_and_never_reads_is_closed_in_the_end() {
     let until_closed = async { while peer.stream.write_all(&call).await.is_ok() {} };
     let closed = timeout(Duration::from_secs(20), outpost.serving(until_closed));
     closed.await.expect("the connection is closed");
-    outpost.agent.logs(&format!("the peer took nothing for 5 s peer={}", peer.name)).await;
+    outpost.agent.logs(&format!("peer={} why=\"the peer took nothing for 5 s\"", peer.name)).await;
     // Those that are being written, and those that wait.
     outpost.took_no_more_than(2 * limits::LINK_REPLY_BYTES).await;
 }
