@@ -37,8 +37,10 @@ pub(super) fn wait(engine: &Arc<Inner>, run: Run) {
 /// Removes containers that the engine had not made yet when they were looked for before.
 pub(super) async fn look(run: &Run) {
     for name in [run.container(), run.task_container()] {
-        if let Err(error) = remove_marked(run, &name).await {
-            tracing::warn!(container = name, error, "whether a torn deploy made it late is not known");
+        match remove_marked(run, &name).await {
+            // Whoever looked at the engine meanwhile took it for one in use.
+            Ok(port) => port.iter().for_each(|port| run.settings.ports.release(*port)),
+            Err(error) => tracing::warn!(container = name, error, "whether a torn deploy made it late is not known"),
         }
     }
 }

@@ -56,7 +56,7 @@ impl Step<Run, DeployError> for StartContainer {
     async fn undo(&self, run: &mut Run) -> Result<(), String> {
         match &run.notes.container {
             NewContainer::None => {}
-            NewContainer::Asked => remove_marked(run, &run.container()).await?,
+            NewContainer::Asked => drop(remove_marked(run, &run.container()).await?),
             NewContainer::Started(id) => remove_started(run, id).await?,
         }
         run.notes.container = NewContainer::None;
@@ -101,21 +101,21 @@ async fn forget(run: &mut Run) -> Result<(), String> {
     Ok(())
 }
 
-/// Removes a container of that name if this run started it.
-pub(in crate::deploy) async fn remove_marked(run: &Run, name: &str) -> Result<(), String> {
+/// Removes a container of that name if this run started it; gives the port that it had.
+pub(in crate::deploy) async fn remove_marked(run: &Run, name: &str) -> Result<Option<u16>, String> {
     let runtime = run.host().runtimes.runtime(&run.deployment.runtime);
     let container = match runtime.inspect(name).await {
         Ok(container) => container,
-        Err(RuntimeError::NotFound { .. }) => return Ok(()),
+        Err(RuntimeError::NotFound { .. }) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
     let mark = Labels::read(&container.labels).and_then(|labels| labels.run);
     if mark.as_ref() != Some(&run.notes.mark) {
-        return Ok(());
+        return Ok(None);
     }
     kept_logs::keep(&run.settings, &run.journal, (&run.deployment.runtime, &container), true).await;
     match runtime.remove(&container.id).await {
-        Ok(()) | Err(RuntimeError::NotFound { .. }) => Ok(()),
+        Ok(()) | Err(RuntimeError::NotFound { .. }) => Ok(container.port),
         Err(error) => Err(error.to_string()),
     }
 }

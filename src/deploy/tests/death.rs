@@ -269,15 +269,18 @@ async fn a_container_that_the_engine_makes_late_for_an_agent_that_died_is_remove
         }
         if machine.log().last().map(String::as_str) == Some("start otturnaut-shop-3") {
             let next = machine.next_agent();
-            let (engine, ..) = next.engine();
+            let (engine, _, ports) = next.engine();
             engine.recover().await;
             assert_eq!(running(&next, &ids(&engine), "early").as_deref(), Some("1"));
             let journal = String::from_utf8(machine.inside().journal.clone()).unwrap();
             let mark = journal.rsplit_once(r#""mark":""#).unwrap().1.split('"').next().map(str::to_owned);
             next.container(&Labels { run: mark, ..labels("shop", "3") }, 20_050);
             assert_eq!(next.seen().containers.len(), 2);
+            // As a look at the engine does that meets it.
+            ports.claim(20_050);
             tokio::time::sleep(limits::LATE_LOOKS[0] * 2).await;
             assert_eq!(running(&next, &ids(&engine), "late").as_deref(), Some("1"));
+            assert!(!ports.in_use(20_050), "its port went with it");
             return;
         }
     }
