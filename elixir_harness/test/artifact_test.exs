@@ -2,6 +2,8 @@ defmodule ArtifactTest do
   @moduledoc "Deployments that say where their image comes from: a repository, an archive here, an archive of a server."
   use Harness.Case
 
+  @moduletag :machine
+
   alias Harness.Certificates
   alias Otturnaut.Deployment
 

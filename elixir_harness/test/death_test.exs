@@ -2,6 +2,8 @@ defmodule DeathTest do
   @moduledoc "An agent that is killed at any moment of a deploy and started again: one version serves, nothing torn is left."
   use Harness.Case
 
+  @moduletag :machine
+
   alias Otturnaut.Deployment
   alias Otturnaut.Deployment.Strategy
 

@@ -2,6 +2,8 @@ defmodule DeploymentFailuresTest do
   @moduledoc "Deploys that fail: the exact reason, the old version untouched, nothing new left."
   use Harness.Case
 
+  @moduletag :machine
+
   alias Otturnaut.PortManager
 
   setup %{node: node} do

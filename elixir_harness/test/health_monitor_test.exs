@@ -2,6 +2,8 @@ defmodule HealthMonitorTest do
   @moduledoc "Applications are watched all the time: failures damped, exits and crash loops told, restarts where asked for."
   use Harness.Case
 
+  @moduletag :machine
+
   alias Otturnaut.{AppState, Events, HealthCheck, HealthMonitor}
   alias Otturnaut.Runtime.Docker
 

@@ -2,6 +2,8 @@ defmodule HealthTest do
   @moduledoc "Health decides: every kind of check, alone and in a deploy, and why a version was not taken."
   use Harness.Case
 
+  @moduletag :machine
+
   alias Otturnaut.HealthCheck
   alias Otturnaut.Runtime.{Docker, Podman}
 

@@ -2,6 +2,8 @@ defmodule ReleasesTest do
   @moduledoc "Releases: which are kept, going back to one, what is cleared away, where their secrets are."
   use Harness.Case
 
+  @moduletag :machine
+
   alias Otturnaut.Deployment
 
   setup do

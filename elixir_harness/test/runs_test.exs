@@ -2,6 +2,8 @@ defmodule RunsTest do
   @moduledoc "Deploys under way: how they are listed, wait for one another, are planned, and broken off."
   use Harness.Case
 
+  @moduletag :machine
+
   alias Otturnaut.Deployment
   alias Otturnaut.Deployment.Strategy
 

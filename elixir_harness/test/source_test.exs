@@ -2,6 +2,8 @@ defmodule SourceTest do
   @moduledoc "Otturnaut.Source.Git and Otturnaut.Build: from a repository to an image."
   use Harness.Case
 
+  @moduletag :machine
+
   alias Otturnaut.Build
   alias Otturnaut.Source.Git
 

@@ -2,6 +2,8 @@ defmodule VersionsTest do
   @moduledoc "What a deployment may ask for besides: volumes, a release command, the Recreate strategy; and what is refused."
   use Harness.Case
 
+  @moduletag :machine
+
   alias Otturnaut.Deployment
   alias Otturnaut.Deployment.Strategy
 
