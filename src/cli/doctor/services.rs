@@ -53,7 +53,7 @@ pub(super) async fn caddy(config: &Config) -> Finding {
     match proxy.health().await {
         Ok(()) => match proxy.list_routes().await {
             Ok(routes) => Finding::good(ABOUT, format!("answers at {url}, {} routes", routes.len())),
-            Err(e) => Finding::warn(ABOUT, whole(&e), "look at its configuration: curl -s 127.0.0.1:2019/config/"),
+            Err(e) => Finding::warn(ABOUT, whole(&e), format!("look at its configuration: curl -s {url}/config/")),
         },
         Err(e) => {
             Finding::bad(ABOUT, whole(&e), format!("start Caddy with its admin API at {url}, or set CADDY_ADMIN_URL"))
