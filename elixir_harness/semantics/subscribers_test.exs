@@ -26,7 +26,7 @@ defmodule Semantics.SubscribersTest do
   end
 
   defp await_gone(os_pid) do
-    Wait.until("process #{os_pid} to be gone", fn -> not File.exists?("/proc/#{os_pid}") end, 2_000)
+    Wait.until("process #{os_pid} to be gone", fn -> not File.exists?("/proc/#{os_pid}") end, 5_000)
   end
 
   test "output and end come to the subscriber, in order", %{node: node} do
@@ -62,17 +62,25 @@ defmodule Semantics.SubscribersTest do
       os_pid = os_pid!(runner)
       assert File.exists?("/proc/#{os_pid}")
       Process.exit(subscriber, reason)
-      assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 1_000
+      assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 5_000
       await_gone(os_pid)
     end
   end
 
   test "the runner ends when its subscriber ends normally", %{node: node} do
     me = self()
-    subscriber = spawn(fn -> receive do: (message -> send(me, message)) end)
+
+    # Ends when it is told, not with the first line: the runner could be gone before it is watched.
+    subscriber =
+      spawn(fn ->
+        receive do: ({:command_output, _, _} = line -> send(me, line))
+        receive do: (:end -> :ok)
+      end)
+
     {runner, ref} = telling!(node, subscriber)
     os_pid = os_pid!(runner)
-    assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 1_000
+    send(subscriber, :end)
+    assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 5_000
     await_gone(os_pid)
   end
 
@@ -93,7 +101,7 @@ defmodule Semantics.SubscribersTest do
       # Nothing orders what comes over two connections.
       settle(node)
       lose.(peer)
-      assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 2_000
+      assert_receive {:DOWN, ^ref, :process, ^runner, :shutdown}, 5_000
     end
 
     await_idle(node)
@@ -105,7 +113,7 @@ defmodule Semantics.SubscribersTest do
     {other, ref} = telling!(node, subscriber)
     os_pid!(other)
     Process.exit(subscriber, :kill)
-    assert_receive {:DOWN, ^ref, :process, ^other, :shutdown}, 1_000
+    assert_receive {:DOWN, ^ref, :process, ^other, :shutdown}, 5_000
     assert :rpc.call(node, :erlang, :is_process_alive, [runner])
     assert runner in Task.Supervisor.children({Command.Supervisor, node})
   end
@@ -138,6 +146,6 @@ defmodule Semantics.SubscribersTest do
     watch = Process.monitor(runner)
     Process.exit(worker, :kill)
     assert_receive {:DOWN, ^ref, :process, ^worker, :killed}, 5_000
-    assert_receive {:DOWN, ^watch, :process, ^runner, :shutdown}, 1_000
+    assert_receive {:DOWN, ^watch, :process, ^runner, :shutdown}, 5_000
   end
 end

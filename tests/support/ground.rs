@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a test ends there")]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use otturnaut::host::{Host, RuntimeKind, RuntimeTarget, UserManager};
 
@@ -98,6 +98,17 @@ impl Ground {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// The names of all images. Podman's list fails when an image goes while it is made, as one of a test beside this.
+    fn images(self) -> String {
+        let args = ["images", "--format", "{{.Repository}}:{{.Tag}}"];
+        let gone_meanwhile = |output: &Output| String::from_utf8_lossy(&output.stderr).contains("image not known");
+        let listed = (0..10).map(|_| self.command().args(args).output().expect("it is installed"));
+        match listed.into_iter().find(|output| !gone_meanwhile(output)) {
+            Some(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
+            _ => self.ask(&args),
+        }
+    }
+
     fn command(self) -> Command {
         match self {
             Self::Docker => Command::new("docker"),
@@ -182,7 +193,7 @@ impl Ground {
                 names_in(&data_dir.join("artifacts/names")).iter().map(|name| name.replace("%3a", ":")).collect()
             }
             Self::Docker | Self::Podman | Self::Rootless => {
-                let listed = self.ask(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+                let listed = self.images();
                 // By Docker's API Podman takes a name for one of Docker's registry.
                 listed.lines().map(|line| line.trim_start_matches("docker.io/library/").to_owned()).collect()
             }
