@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures::StreamExt;
+use futures::future::join_all;
 use futures::stream;
 
 use super::execution::Inner;
@@ -89,50 +90,71 @@ async fn settle_torn(engine: &Arc<Inner>) -> bool {
     none_left
 }
 
-/// Asks all engines that are there and Caddy, each once.
+/// Asks all engines that are there and Caddy, each once and all at once.
 pub(super) async fn survey(engine: &Inner, labels: &[String]) -> Survey {
-    let host = &engine.settings.host;
-    let present = host.runtimes.present();
-    let mut survey = Survey { complete: !present.is_empty(), ..Survey::default() };
-    let mut others = 0;
     // Once: it is looked again and again until all answer.
-    let again = engine.surveyed.swap(true, Ordering::Relaxed);
-    for (target, runtime) in present {
-        match runtime.list(labels).await {
-            Ok(listed) => {
-                for container in listed {
-                    let Some(labels) = Labels::read(&container.labels) else { continue };
-                    // Several agents may share an engine, each with a name and a Caddy of its own.
-                    if labels.outpost != engine.settings.outpost {
-                        others += 1;
-                        continue;
-                    }
-                    let of_app = survey.apps.entry(labels.app_id.clone()).or_default();
-                    // Two names of one engine show the same container.
-                    if of_app.iter().all(|known| known.container.id != container.id) {
-                        of_app.push(Ours { target: target.clone(), runtime: Arc::clone(&runtime), container, labels });
-                    }
-                }
-            }
+    let said = engine.surveyed.swap(true, Ordering::Relaxed);
+    let present = engine.settings.host.runtimes.present();
+    let asked = present.into_iter().map(|(target, runtime)| async move {
+        let listed = runtime.list(labels).await;
+        (target, runtime, listed)
+    });
+    let (listed, routes) = tokio::join!(join_all(asked), routes(engine, said));
+    let mut survey = Survey { complete: !listed.is_empty(), routes, ..Survey::default() };
+    let mut others = 0;
+    for (target, runtime, listed) in listed {
+        match listed {
+            Ok(listed) => others += survey.add(&engine.settings.outpost, (&target, &runtime), listed),
             Err(error) => {
-                if !again {
+                if !said {
                     tracing::warn!(engine = %target.kind, %error, "the engine does not answer yet");
                 }
                 survey.complete = false;
             }
         }
     }
-    if others > 0 && !again {
+    if others > 0 && !said {
         tracing::info!(count = others, "containers of other agents are left alone");
     }
-    survey.routes = match host.proxies.proxy(&host.proxies.defaults()).list_routes().await {
+    survey
+}
+
+impl Survey {
+    /// Adds what an engine shows of this outpost; how many containers are other agents'. Several may share an engine, each
+    /// with a name and a Caddy of its own.
+    fn add(
+        &mut self,
+        outpost: &str,
+        (target, runtime): (&RuntimeTarget, &Arc<dyn Runtime>),
+        listed: Vec<Container>,
+    ) -> usize {
+        let mut others = 0;
+        for container in listed {
+            let Some(labels) = Labels::read(&container.labels) else { continue };
+            if labels.outpost != outpost {
+                others += 1;
+                continue;
+            }
+            let of_app = self.apps.entry(labels.app_id.clone()).or_default();
+            // Two names of one engine show the same container.
+            if of_app.iter().all(|known| known.container.id != container.id) {
+                of_app.push(Ours { target: target.clone(), runtime: Arc::clone(runtime), container, labels });
+            }
+        }
+        others
+    }
+}
+
+/// The routes by id, if Caddy tells.
+async fn routes(engine: &Inner, said: bool) -> Option<BTreeMap<String, Route>> {
+    let proxies = &engine.settings.host.proxies;
+    match proxies.proxy(&proxies.defaults()).list_routes().await {
         Ok(routes) => Some(routes.into_iter().map(|route| (route.id.clone(), route)).collect()),
         Err(error) => {
-            if !again {
+            if !said {
                 tracing::warn!(%error, "which routes there are is not known");
             }
             None
         }
-    };
-    survey
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
@@ -92,7 +92,7 @@ pub enum DownloadError {
 }
 
 /// A client for downloads.
-pub(super) fn client() -> Result<Client, reqwest::Error> {
+pub(super) fn client() -> ClientBuilder {
     let redirects = Policy::custom(|attempt| {
         let from_tls = attempt.previous().iter().any(|url| url.scheme() == "https");
         if from_tls && attempt.url().scheme() != "https" {
@@ -104,7 +104,7 @@ pub(super) fn client() -> Result<Client, reqwest::Error> {
         }
     });
     let stall = limits::DOWNLOAD_STALL;
-    Client::builder().redirect(redirects).connect_timeout(stall).read_timeout(stall).build()
+    Client::builder().redirect(redirects).connect_timeout(stall).read_timeout(stall)
 }
 
 /// Fetches; tells how far it is.

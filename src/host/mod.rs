@@ -10,6 +10,7 @@
 //!        --> Machine   (machine/)                          how busy it is, what room it has
 //! ```
 
+mod client;
 mod command;
 mod download;
 mod event_file;
