@@ -12,8 +12,9 @@ ARG BASE=debian:bookworm-slim
 FROM rust:1-bookworm AS source
 WORKDIR /src
 COPY . .
+# As script/build has it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
-    RUSTFLAGS="-C target-feature=+crt-static" \
+    RUSTFLAGS="-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs" \
     cargo build --release --locked --bin otturnaut --target "$(rustc -vV | sed -n 's/^host: //p')" \
  && cp target/*/release/otturnaut /otturnaut
 
