@@ -31,9 +31,17 @@ defmodule Bench do
   end
 
   def start do
-    times =
+    caddy = Harness.Caddy.start!()
+    took = started(caddy: caddy)
+    Harness.Caddy.dispose(caddy)
+    report("start to connected, EPMD and Caddy up (median of 15)", ms(took), "<= 50 ms", took <= 50_000)
+    note("  where no Caddy answers", ms(started([])))
+  end
+
+  defp started(options) do
+    median(
       for _ <- 1..15 do
-        agent = Agent.describe(env: %{"OTTURNAUT_LOG" => "info"})
+        agent = Agent.describe([env: %{"OTTURNAUT_LOG" => "info"}] ++ options)
         began = System.monotonic_time(:microsecond)
         agent = Agent.launch(agent)
         connect(agent.node)
@@ -41,9 +49,7 @@ defmodule Bench do
         Agent.dispose(agent)
         took
       end
-
-    took = median(times)
-    report("start to connected, EPMD up (median of 15)", ms(took), "<= 50 ms", took <= 50_000)
+    )
   end
 
   defp connect(node), do: if(Node.connect(node) == true, do: :ok, else: connect(node))
