@@ -140,6 +140,34 @@ fn files_stay_small() {
     assert!(long.is_empty(), "longer than {MOST_LINES} lines:\n{}", long.join("\n"));
 }
 
+/// The files, as their sources name them, that become a part of the program.
+fn included(code: &[String]) -> Vec<&str> {
+    let path = |line| {
+        let macros = ["include_str!(\"", "include_bytes!(\""];
+        let (_, rest) = macros.iter().find_map(|opening| str::split_once(line, opening))?;
+        rest.split_once('"').map(|(path, _)| path)
+    };
+    code.iter().filter_map(|line| path(line)).collect()
+}
+
+#[test]
+fn the_image_is_built_from_all_that_the_program_includes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let context = fs::read_to_string(root.join(".dockerignore")).expect("it can be read");
+    let let_in: Vec<_> = context.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let mut seen = 0;
+    for source in sources() {
+        let folder = root.join("src").join(&source.path);
+        for file in included(&source.code) {
+            let file = folder.with_file_name(file).canonicalize().expect("it is there");
+            let file = file.strip_prefix(root).expect("it is the project's");
+            assert!(let_in.iter().any(|path| file.starts_with(path)), "{} is not let in", file.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0, "no file is included");
+}
+
 #[test]
 fn the_rule_sees_imports_in_every_form() {
     let code = ["use crate::node::Node;", "use crate::{term::Term, host};", "fn f() { crate::host::docker::x() }"];
