@@ -344,6 +344,18 @@ async fn routes_put_at_once_by_independent_clients_all_survive() {
 }
 
 #[tokio::test]
+async fn a_caddy_without_routes_logs_no_error_for_being_looked_at() {
+    for version in [OLD, NEW] {
+        let caddy = Caddy::start(version, None);
+        let proxy = caddy.proxy();
+        for _ in 0..3 {
+            assert_eq!(proxy.reconcile().await, Ok(Vec::new()));
+        }
+        assert!(!caddy.log().contains(r#""level":"error""#), "{version}: {}", caddy.log());
+    }
+}
+
+#[tokio::test]
 async fn the_rest_of_the_configuration_is_as_it_was() {
     let own =
         json!({ "listen": [format!("127.0.0.1:{}", free_port())], "routes": [{ "@id": "theirs", "handle": [] }] });

@@ -235,6 +235,8 @@ defmodule ComposeTest do
 
     compose!(outpost, ["restart", "caddy"])
     Wait.until("the page after Caddy's restart", fn -> page(outpost, app) == {:ok, 200, "built\n"} end)
+    # The agent has looked at it many times: each would be a line.
+    refute compose!(outpost, ["logs", "--no-color", "caddy"]) =~ "received request"
     assert :ok == undeploy(outpost.node, d)
     assert [] == Engine.containers(Engine.docker(), app)
   end

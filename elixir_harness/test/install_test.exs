@@ -157,6 +157,8 @@ defmodule InstallTest do
     assert {:ok, %{status: :running}} = call(node, Otturnaut, :app, [app])
     assert %{status: :ok, exit_code: 0} = call(node, Otturnaut.Command, :run, ["git", ["--version"]])
 
+    refute inside!(machine, "journalctl --unit caddy-otturnaut --no-pager") =~ "received request"
+
     # A second time changes nothing and restarts nothing.
     unchanged = &for(line <- &1, not (line =~ "/var/lib/"), do: line)
     installed = files(machine) |> unchanged.()
