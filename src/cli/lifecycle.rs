@@ -15,7 +15,7 @@ pub(super) fn pid() -> Result<(), Failure> {
 /// Answers with nothing but its exit code, as health checks want it.
 pub(super) fn ping() -> Result<(), Failure> {
     let mut running = Running::connect()?;
-    running.client.within(limits::CONTROL_PING)?;
+    running.client.within(Some(limits::CONTROL_PING))?;
     process(&mut running).map(drop)
 }
 
@@ -47,7 +47,7 @@ pub(super) fn restart(timeout: u64) -> Result<(), Failure> {
     drop(running);
     let anew = || {
         let found = Running::connect().and_then(|mut running| {
-            running.client.within(limits::CONTROL_PING)?;
+            running.client.within(Some(limits::CONTROL_PING))?;
             started(&mut running)
         });
         found.is_ok_and(|started| started != before)

@@ -25,7 +25,7 @@ pub(super) fn run(asked: &Logs) -> Result<(), Failure> {
     running.client.send(&Request::Eval(call))?;
     loop {
         match running.client.receive()? {
-            Answer::Error(text) => return Err(Failure::new(text)),
+            Answer::Error(text) => return Err(Failure::new(text).of_arguments()),
             Answer::Value(value, _) => begun(&value, &asked.app)?,
             Answer::Message(message) => {
                 if let Some(end) = end(&message) {

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::Finding;
 use crate::config::Config;
+use crate::term::Term;
 use crate::{limits, node};
 
 /// A cookie of fewer characters can be guessed.
@@ -29,6 +30,11 @@ pub(super) async fn epmd(config: &Config) -> Finding {
         Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
             Finding::good(ABOUT, format!("nobody answers on port {port}; the agent serves it itself once it runs"))
         }
+        Err(e) if e.kind() == std::io::ErrorKind::TimedOut => Finding::bad(
+            ABOUT,
+            format!("what listens on port {port} does not answer"),
+            format!("ss -ltnp 'sport = {port}' names it: where it is the agent itself, see to that first; else end it"),
+        ),
         Err(e) => Finding::bad(
             ABOUT,
             format!("what answers on port {port} is no EPMD: {e}"),
@@ -94,7 +100,8 @@ pub(super) fn encryption(config: &Config) -> Finding {
     Finding::warn(ABOUT, "the cluster's connections are not encrypted", advice)
 }
 
-pub(super) async fn mission_control(config: &Config) -> Finding {
+/// Whether Mission Control can be reached, and whether the agent that runs is connected with it.
+pub(super) async fn mission_control(config: &Config, of_agent: Option<&Term>) -> Finding {
     const ABOUT: &str = "mission control";
     let Some(name) = &config.mission_control else {
         return Finding::good(ABOUT, "none is set: the agent waits to be called");
@@ -116,11 +123,38 @@ pub(super) async fn mission_control(config: &Config) -> Finding {
     };
     let address = SocketAddr::new(address.ip(), port);
     match timeout(Duration::from_secs(5), TcpStream::connect(address)).await {
+        Ok(Ok(_)) if is_apart(of_agent, name.as_str()) => Finding::bad(
+            ABOUT,
+            format!("{name} answers at {address}, and the agent is not connected with it"),
+            "the agent's log says why, behind `cannot connect`: mostly another cookie, or TLS on one side alone",
+        ),
         Ok(Ok(_)) => Finding::good(ABOUT, format!("{name} answers at {address}")),
         _ => Finding::bad(
             ABOUT,
             format!("{name} listens at {address}, which cannot be reached"),
             "open that port between both machines; inet_dist_listen_min and _max fix it on Mission Control's side",
         ),
+    }
+}
+
+/// Whether a running agent that wants this Mission Control says that it is not connected.
+fn is_apart(of_agent: Option<&Term>, name: &str) -> bool {
+    let Some(said) = of_agent.and_then(Term::as_map) else { return false };
+    let is = |key: &str, text: &str| said.get_atom(key).is_some_and(|value| value.is_atom(text));
+    is("node", name) && is("connected", "false")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::term::{atom, map};
+
+    #[test]
+    fn only_an_agent_that_wants_this_mission_control_can_be_apart_from_it() {
+        let said = |node: &'static str, connected| map([("node", atom(node)), ("connected", Term::from(connected))]);
+        assert!(is_apart(Some(&said("mc@a", false)), "mc@a"));
+        for of_agent in [Some(said("mc@a", true)), Some(said("mc@b", false)), Some(Term::NIL), None] {
+            assert!(!is_apart(of_agent.as_ref(), "mc@a"), "{of_agent:?}");
+        }
     }
 }

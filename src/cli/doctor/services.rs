@@ -32,14 +32,14 @@ pub(super) async fn engine(config: &Config) -> Option<Finding> {
             _ => Finding::bad(
                 ABOUT,
                 format!("nobody answers at {path}: {e}"),
-                "start the engine: systemctl start docker",
+                "start the engine: systemctl start docker, or podman.socket",
             ),
         });
     }
     let runtime = machine(config)?.runtimes.runtime(&RuntimeTarget { kind: RuntimeKind::Docker, socket: None });
     Some(match runtime.version().await {
         Ok(version) => Finding::good(ABOUT, format!("version {version} at {path}")),
-        Err(e) => Finding::bad(ABOUT, whole(&e), "look at the engine's own log: journalctl -u docker"),
+        Err(e) => Finding::bad(ABOUT, whole(&e), "look at the engine's own log: journalctl -u docker, or podman"),
     })
 }
 
