@@ -6,9 +6,8 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
 
-use super::Finding;
+use super::{Finding, Said};
 use crate::config::Config;
-use crate::term::Term;
 use crate::{limits, node};
 
 /// A cookie of fewer characters can be guessed.
@@ -101,7 +100,7 @@ pub(super) fn encryption(config: &Config) -> Finding {
 }
 
 /// Whether Mission Control can be reached, and whether the agent that runs is connected with it.
-pub(super) async fn mission_control(config: &Config, of_agent: Option<&Term>) -> Finding {
+pub(super) async fn mission_control(config: &Config, said: &Said) -> Finding {
     const ABOUT: &str = "mission control";
     let Some(name) = &config.mission_control else {
         return Finding::good(ABOUT, "none is set: the agent waits to be called");
@@ -123,7 +122,7 @@ pub(super) async fn mission_control(config: &Config, of_agent: Option<&Term>) ->
     };
     let address = SocketAddr::new(address.ip(), port);
     match timeout(Duration::from_secs(5), TcpStream::connect(address)).await {
-        Ok(Ok(_)) if is_apart(of_agent, name.as_str()) => Finding::bad(
+        Ok(Ok(_)) if is_apart(said, name.as_str()) => Finding::bad(
             ABOUT,
             format!("{name} answers at {address}, and the agent is not connected with it"),
             "the agent's log says why, behind `cannot connect`: mostly another cookie, or TLS on one side alone",
@@ -138,23 +137,6 @@ pub(super) async fn mission_control(config: &Config, of_agent: Option<&Term>) ->
 }
 
 /// Whether a running agent that wants this Mission Control says that it is not connected.
-fn is_apart(of_agent: Option<&Term>, name: &str) -> bool {
-    let Some(said) = of_agent.and_then(Term::as_map) else { return false };
-    let is = |key: &str, text: &str| said.get_atom(key).is_some_and(|value| value.is_atom(text));
-    is("node", name) && is("connected", "false")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::term::{atom, map};
-
-    #[test]
-    fn only_an_agent_that_wants_this_mission_control_can_be_apart_from_it() {
-        let said = |node: &'static str, connected| map([("node", atom(node)), ("connected", Term::from(connected))]);
-        assert!(is_apart(Some(&said("mc@a", false)), "mc@a"));
-        for of_agent in [Some(said("mc@a", true)), Some(said("mc@b", false)), Some(Term::NIL), None] {
-            assert!(!is_apart(of_agent.as_ref(), "mc@a"), "{of_agent:?}");
-        }
-    }
+pub(super) fn is_apart(said: &Said, name: &str) -> bool {
+    said.is(&["mission_control", "node"], name) && said.is(&["mission_control", "connected"], "false")
 }

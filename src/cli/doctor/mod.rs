@@ -71,7 +71,7 @@ pub(super) fn run(as_json: bool) -> Result<(), Failure> {
 
 async fn look() -> Vec<Finding> {
     let environment = Environment::read();
-    let (agent, linked) = agent();
+    let (agent, said) = agent();
     let mut findings = vec![agent];
     let config = match Config::read(&|name| environment.get(name)) {
         Ok(config) => {
@@ -84,35 +84,47 @@ async fn look() -> Vec<Finding> {
             return findings;
         }
     };
-    findings.extend(services::engine(&config).await);
+    findings.extend(services::engine(&config, &said).await);
     findings.push(services::caddy(&config).await);
     findings.extend(ports::look(&config));
     findings.push(cluster::epmd(&config).await);
     findings.push(cluster::own_name(&config).await);
     findings.push(cluster::cookie(&config));
     findings.push(cluster::encryption(&config));
-    findings.push(cluster::mission_control(&config, linked.as_ref()).await);
+    findings.push(cluster::mission_control(&config, &said).await);
     findings.push(machine::clock());
     findings.extend(machine::disk(&config));
     findings.extend(machine::tools(&environment));
     findings
 }
 
-/// Whether an agent runs here already, and what it says of Mission Control.
-fn agent() -> (Finding, Option<Term>) {
+/// What the running agent says of itself: it may have other rights than whoever asks the doctor.
+struct Said(Option<Term>);
+
+impl Said {
+    /// A value in its status.
+    fn at(&self, path: &[&str]) -> Option<&Term> {
+        path.iter().try_fold(self.0.as_ref()?, |term, key| term.as_map()?.get_atom(key))
+    }
+
+    fn is(&self, path: &[&str], atom: &str) -> bool {
+        self.at(path).is_some_and(|term| term.is_atom(atom))
+    }
+}
+
+/// Whether an agent runs here already, and what it says.
+fn agent() -> (Finding, Said) {
     let mut running = match Running::reach() {
         Ok(running) => running,
-        Err(error) => return (unreached(error), None),
+        Err(error) => return (unreached(error), Said(None)),
     };
     let asked = running.client.within(Some(limits::CONTROL_PING)).map_err(Failure::from);
-    let asked = asked.and_then(|()| running.call("Otturnaut.Status.status", &[]));
-    let status = match asked {
-        Ok(status) => status,
-        Err(failure) => return (Finding::warn(AGENT, failure.text, START), None),
+    let said = match asked.and_then(|()| running.call("Otturnaut.Status.status", &[])) {
+        Ok(status) => Said(Some(status)),
+        Err(failure) => return (Finding::warn(AGENT, failure.text, START), Said(None)),
     };
-    let of_status = |key: &str| status.as_map().and_then(|status| status.get_atom(key)).cloned();
-    let (version, own) = (of_status("version"), env!("CARGO_PKG_VERSION"));
-    let finding = match version.as_ref().and_then(Term::as_text).unwrap_or_default() {
+    let own = env!("CARGO_PKG_VERSION");
+    let finding = match said.at(&["version"]).and_then(Term::as_text).unwrap_or_default() {
         version if version == own => Finding::good(AGENT, format!("runs, version {version}")),
         version => Finding::warn(
             AGENT,
@@ -120,7 +132,7 @@ fn agent() -> (Finding, Option<Term>) {
             "otturnaut restart, if that version is to run",
         ),
     };
-    (finding, of_status("mission_control"))
+    (finding, said)
 }
 
 fn unreached(error: ClientError) -> Finding {
@@ -173,6 +185,20 @@ fn as_objects(findings: &[Finding]) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::term::{atom, binary, map};
+
+    #[test]
+    fn only_an_agent_that_says_so_lacks_something() {
+        let engine = map([("available", Term::from(false)), ("reason", binary("eacces"))]);
+        let link = map([("node", atom("mc@a")), ("connected", Term::from(false))]);
+        let said = Said(Some(map([("runtimes", map([("docker", engine)])), ("mission_control", link)])));
+        assert_eq!(services::lacks_engine(&said), Some("eacces"));
+        assert!(cluster::is_apart(&said, "mc@a") && !cluster::is_apart(&said, "mc@b"));
+        let link = map([("node", atom("mc@a")), ("connected", Term::from(true))]);
+        for said in [Said(None), Said(Some(Term::NIL)), Said(Some(map([("mission_control", link)])))] {
+            assert!(services::lacks_engine(&said).is_none() && !cluster::is_apart(&said, "mc@a"));
+        }
+    }
 
     #[test]
     fn a_finding_says_what_to_do() {
