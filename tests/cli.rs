@@ -68,6 +68,15 @@ fn wrong_arguments_are_told_with_what_is_right() {
 }
 
 #[test]
+fn a_log_that_would_say_nothing_is_refused() {
+    let given =
+        [("RELEASE_NODE", "a@127.0.0.1"), ("RELEASE_COOKIE", "a-cookie-of-a-test"), ("OTTURNAUT_LOG", "warning")];
+    let ran = commands::run(&["start"], &given, "");
+    let said = "otturnaut: OTTURNAUT_LOG is \"warning\", which is no level: use error, warn, info, debug or trace\n";
+    assert_eq!((ran.code, ran.error.as_str()), (ExitCode::Usage as i32, said));
+}
+
+#[test]
 fn without_an_agent_every_command_says_so_and_ends_with_69() {
     let commands = [
         vec!["ping"],
@@ -463,6 +472,12 @@ fn an_application_is_deployed_looked_at_rolled_back_and_taken_away() {
     followed.waits_for("serving seen");
     followed.types("\x03");
     followed.ends();
+    // Nor does it break off without a word where the agent ends.
+    let mut followed = on_terminal(&outpost, &format!("logs -f {app}"));
+    followed.waits_for("serving seen");
+    assert_eq!(outpost.run(&["restart"]).code, 0);
+    followed.waits_for("otturnaut: the agent ");
+    assert_eq!(followed.ends(), ExitCode::Unavailable as i32);
 
     let failed = outpost.run(&["deploy", &app, "--image", "otturnaut-it/nowhere:1", "--port", "8080"]);
     assert_eq!(failed.code, ExitCode::Failure as i32);

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 
 use super::ExitCode;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::shutdown::Shutdown;
 use crate::{agent, telemetry};
 
@@ -43,6 +43,11 @@ pub(super) fn run() -> ExitCode {
         Ok(config) => config,
         Err(e) => return complain(&format!("{e}"), ExitCode::Usage),
     };
+    if !telemetry::is_heard(&config.log) {
+        let given = config::own_variable("OTTURNAUT_LOG").unwrap_or_default();
+        let text = format!("OTTURNAUT_LOG is {given:?}, which is no level: use error, warn, info, debug or trace");
+        return complain(&text, ExitCode::Usage);
+    }
     if let Err(e) = telemetry::start(config.log.clone(), config.log_format) {
         return complain(&format!("cannot start logging: {e}"), ExitCode::Failure);
     }
