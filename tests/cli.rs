@@ -296,6 +296,15 @@ fn a_stop_waits_for_the_end() {
 }
 
 #[test]
+fn a_second_agent_does_not_start_in_the_same_directory() {
+    let outpost = Outpost::start(None);
+    let ran = outpost.run_in(&["start"], &[("RELEASE_NODE", "second@127.0.0.1")]);
+    assert_eq!(ran.code, ExitCode::Failure as i32, "{ran:?}");
+    assert!(ran.error.lines().all(|line| line.contains("ERROR another agent uses this data directory: ")), "{ran:?}");
+    assert_eq!(outpost.run(&["pid"]).output, format!("{}\n", outpost.pid()));
+}
+
+#[test]
 fn the_environment_of_an_installed_agent_is_found() {
     let outpost = Outpost::start(None);
     let file = outpost.data().join("outpost.env");

@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt;
 
 use super::ExitCode;
 use crate::config::{self, Config};
+use crate::control::{Client, ClientError, socket_of};
 use crate::shutdown::Shutdown;
 use crate::{agent, telemetry};
 
@@ -51,6 +52,12 @@ pub(super) fn run() -> ExitCode {
     if let Err(e) = telemetry::start(config.log.clone(), config.log_format) {
         return complain(&format!("cannot start logging: {e}"), ExitCode::Failure);
     }
+    if let Some(other) = other_agent(&config) {
+        tracing::error!(
+            "another agent uses this data directory: end it, or set OTTURNAUT_DATA_DIR to another: {other}"
+        );
+        return ExitCode::Failure;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve(config))) {
         Ok(again) if again => begin_anew(),
@@ -59,6 +66,16 @@ pub(super) fn run() -> ExitCode {
             tracing::error!("{e:#}");
             ExitCode::Failure
         }
+    }
+}
+
+/// What an agent that has this data directory already says, if there is one. Beside it this one would know nothing of what is
+/// deployed, and take what nobody needs away.
+fn other_agent(config: &Config) -> Option<String> {
+    match Client::connect(&config.data_dir) {
+        Err(ClientError::NotRunning { .. }) => None,
+        Err(error) => Some(error.to_string()),
+        Ok(_) => Some(format!("it answers at {}", socket_of(&config.data_dir).display())),
     }
 }
 
