@@ -292,6 +292,8 @@ fn a_stop_waits_for_the_end() {
     assert_eq!((ran.code, ran.error.as_str()), (0, ""));
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     assert_eq!(outpost.exit_code(), Some(0));
+    let log = std::fs::read_to_string(outpost.data().join("log")).unwrap();
+    assert!(log.contains("INFO  asked to end"), "{log}");
     assert_eq!(outpost.run(&["ping"]).code, ExitCode::Unavailable as i32);
 }
 

@@ -28,8 +28,8 @@ fn process(running: &mut Running) -> Result<u32, Failure> {
 pub(super) fn stop(timeout: u64) -> Result<(), Failure> {
     let mut running = Running::connect()?;
     let pid = process(&mut running)?;
-    // It may end before it answers.
-    drop(running.call(":init.stop", &[]));
+    // It may end before it answers; of a stop with a status its log tells.
+    drop(running.call("System.stop", &[Term::Int(0)]));
     until(timeout, "the agent still ends: a deploy may run", || !lives(pid))
 }
 
