@@ -302,7 +302,7 @@ fn a_second_agent_does_not_start_in_the_same_directory() {
     let outpost = Outpost::start(None);
     let ran = outpost.run_in(&["start"], &[("RELEASE_NODE", "second@127.0.0.1")]);
     assert_eq!(ran.code, ExitCode::Failure as i32, "{ran:?}");
-    assert!(ran.error.lines().all(|line| line.contains("ERROR another agent uses this data directory: ")), "{ran:?}");
+    assert!(ran.error.lines().all(|line| line.contains("ERROR another agent uses this data directory, ")), "{ran:?}");
     assert_eq!(outpost.run(&["pid"]).output, format!("{}\n", outpost.pid()));
 }
 

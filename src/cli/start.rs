@@ -1,10 +1,11 @@
 //! `otturnaut start`: the agent in the foreground.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 use super::ExitCode;
 use crate::config::{self, Config};
-use crate::control::{Client, ClientError, socket_of};
 use crate::shutdown::Shutdown;
 use crate::{agent, telemetry};
 
@@ -52,10 +53,9 @@ pub(super) fn run() -> ExitCode {
     if let Err(e) = telemetry::start(config.log.clone(), config.log_format) {
         return complain(&format!("cannot start logging: {e}"), ExitCode::Failure);
     }
-    if let Some(other) = other_agent(&config) {
-        tracing::error!(
-            "another agent uses this data directory: end it, or set OTTURNAUT_DATA_DIR to another: {other}"
-        );
+    if is_taken(&config.data_dir) {
+        let dir = config.data_dir.display();
+        tracing::error!("another agent uses this data directory, {dir}: end it, or set OTTURNAUT_DATA_DIR to another");
         return ExitCode::Failure;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
@@ -69,14 +69,11 @@ pub(super) fn run() -> ExitCode {
     }
 }
 
-/// What an agent that has this data directory already says, if there is one. Beside it this one would know nothing of what is
-/// deployed, and take what nobody needs away.
-fn other_agent(config: &Config) -> Option<String> {
-    match Client::connect(&config.data_dir) {
-        Err(ClientError::NotRunning { .. }) => None,
-        Err(error) => Some(error.to_string()),
-        Ok(_) => Some(format!("it answers at {}", socket_of(&config.data_dir).display())),
-    }
+/// Whether another agent has the journal of this directory, be it only as it ends. Beside it this one would know nothing of what
+/// is deployed, and take away what looks as if nobody needed it.
+fn is_taken(data_dir: &Path) -> bool {
+    let lock = File::open(data_dir.join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Runs the agent to its end; whether it is to begin anew.
