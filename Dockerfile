@@ -43,7 +43,8 @@ VOLUME /data
 # Starts as root, to see whose group the engine's socket has; the agent itself is not root where that group is enough.
 ENTRYPOINT ["tini", "--", "otturnaut-entrypoint"]
 CMD ["start"]
-HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["otturnaut", "ping"]
+# Longer than `ping` waits for an agent that hangs, so that what it says is kept.
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 CMD ["otturnaut", "ping"]
 
 # Last: they change with every build.
 ARG VERSION

@@ -23,6 +23,8 @@ use caddy::{Caddy, OLD};
 use commands::{Outpost, Ran, http, image, masked, on_terminal, snapshot, wait_for};
 use otturnaut::cli::ExitCode;
 
+const BINARY: &str = env!("CARGO_BIN_EXE_otturnaut");
+
 /// What a machine without an agent says.
 fn alone(args: &[&str]) -> Ran {
     commands::run(args, &[("OTTURNAUT_DATA_DIR", "/nowhere"), ("OTTURNAUT_ENV_FILE", "/nowhere/env")], "")
@@ -50,6 +52,12 @@ fn wrong_arguments_are_told_with_what_is_right() {
         ("wrong_command", vec!["depoly"]),
         ("wrong_deploy", vec!["deploy", "shop"]),
         ("wrong_since", vec!["logs", "shop", "--since", "10x"]),
+        ("wrong_port", vec!["deploy", "shop", "--image", "shop:1", "--port", "0"]),
+        // It says which commit of a repository; an image has none.
+        ("wrong_ref", vec!["deploy", "shop", "--image", "shop:1", "--port", "80", "--ref", "main"]),
+        // What only the agent knows to be wrong.
+        ("wrong_name", vec!["deploy", "my shop", "--image", "shop:1", "--port", "80"]),
+        ("wrong_wait", vec!["stop", "--timeout", "18446744073709551615"]),
     ];
     let outpost = Outpost::start(None);
     for (name, args) in cases {
@@ -57,6 +65,15 @@ fn wrong_arguments_are_told_with_what_is_right() {
         assert_eq!(ran.code, ExitCode::Usage as i32, "{ran:?}");
         snapshot(name, &ran.error);
     }
+}
+
+#[test]
+fn a_log_that_would_say_nothing_is_refused() {
+    let given =
+        [("RELEASE_NODE", "a@127.0.0.1"), ("RELEASE_COOKIE", "a-cookie-of-a-test"), ("OTTURNAUT_LOG", "warning")];
+    let ran = commands::run(&["start"], &given, "");
+    let said = "otturnaut: OTTURNAUT_LOG is \"warning\", which is no level: use error, warn, info, debug or trace\n";
+    assert_eq!((ran.code, ran.error.as_str()), (ExitCode::Usage as i32, said));
 }
 
 #[test]
@@ -85,7 +102,9 @@ fn without_an_agent_every_command_says_so_and_ends_with_69() {
 #[test]
 fn the_version_and_the_pid_of_the_running_agent_are_printed() {
     let outpost = Outpost::start(None);
-    assert_eq!(outpost.run(&["version"]).output, format!("otturnaut {}\n", env!("CARGO_PKG_VERSION")));
+    for args in [["version"], ["--version"]] {
+        assert_eq!(outpost.run(&args).output, format!("otturnaut {}\n", env!("CARGO_PKG_VERSION")));
+    }
     assert_eq!(outpost.run(&["pid"]).output, format!("{}\n", outpost.pid()));
     let ping = outpost.run(&["ping"]);
     assert_eq!((ping.code, ping.output.as_str(), ping.error.as_str()), (0, "", ""));
@@ -104,6 +123,8 @@ fn an_expression_is_evaluated_in_the_running_agent() {
     assert_eq!(printed(&["rpc", "IO.puts(\"hello\")"]), "hello\n");
     assert_eq!(printed(&["rpc", "IO.puts(\"hello\"); :done"]), "hello\n:done\n");
     assert_eq!(printed(&["rpc", ":ok"]), ":ok\n");
+    assert_eq!(printed(&["rpc", "-1"]), "-1\n");
+    assert_eq!(printed(&["rpc", "[:last]", "--json"]), "[\n  \"last\"\n]\n");
     assert_eq!(
         printed(&["rpc", "--json", "%{a: [1, nil, {:ok, \"x\"}]}"]),
         "{\n  \"a\": [\n    1,\n    null,\n    [\n      \"ok\",\n      \"x\"\n    ]\n  ]\n}\n"
@@ -114,6 +135,100 @@ fn an_expression_is_evaluated_in_the_running_agent() {
     let open = outpost.run(&["rpc", "Enum.map([1"]);
     assert_eq!(open.code, ExitCode::Usage as i32);
     snapshot("rpc_incomplete", &open.error);
+}
+
+/// A script of bash with what the commands are given, and the program as `$0`.
+fn script(outpost: &Outpost, script: &str) -> Ran {
+    let given = format!("OTTURNAUT_DATA_DIR={}", outpost.data().display());
+    commands::program("env", &[&given, "RELEASE_NODE=a@b", "bash", "-c", script, BINARY], "")
+}
+
+#[test]
+fn a_reader_that_has_enough_is_no_failure() {
+    let outpost = Outpost::start(None);
+    let many = "rpc 'Enum.each(1..100_000, fn n -> IO.puts(n) end)'";
+    let ran = script(&outpost, &format!("set -o pipefail; \"$0\" {many} | head -n 1"));
+    assert_eq!((ran.code, ran.output.as_str(), ran.error.as_str()), (0, "1\n", ""));
+    // Of the doctor's word its exit code stays.
+    let ran = script(&outpost, "\"$0\" doctor | true; exit ${PIPESTATUS[0]}");
+    assert_eq!((ran.code, ran.error.contains("from its work")), (1, true), "{ran:?}");
+    // A full disk is one.
+    let ran = script(&outpost, "\"$0\" apps > /dev/full");
+    assert_eq!((ran.code, ran.error.as_str()), (1, "otturnaut: No space left on device (os error 28)\n"));
+}
+
+#[test]
+fn an_agent_that_is_stopped_or_hangs_is_not_waited_for() {
+    let outpost = Outpost::start(None);
+    let pid = outpost.pid().to_string();
+    assert_eq!(commands::program("kill", &["-STOP", &pid], "").code, 0);
+    let begun = std::time::Instant::now();
+    let asked = ["ping", "pid", "apps", "stop", "restart", "rpc 1", "logs shop", "undeploy shop", "remote"];
+    std::thread::scope(|threads| {
+        let asking = asked.map(|command| {
+            let outpost = outpost.environment(&[]);
+            threads.spawn(move || commands::run(&command.split(' ').collect::<Vec<_>>(), &outpost, ""))
+        });
+        for (command, ran) in asked.iter().zip(asking.map(|ran| ran.join().unwrap())) {
+            assert_eq!((ran.code, ran.output.as_str()), (ExitCode::Unavailable as i32, ""), "{command}: {ran:?}");
+            assert!(ran.error.contains("does not answer in time: it is stopped, or hangs"), "{command}: {ran:?}");
+        }
+    });
+    // The image's health check hears the answer, rather than be cut off.
+    let dockerfile = include_str!("../Dockerfile");
+    let timeout = dockerfile.split_once("--timeout=").and_then(|(_, rest)| rest.split_once('s')).unwrap().0;
+    assert!(begun.elapsed() < Duration::from_secs(timeout.parse().unwrap()), "{:?}", begun.elapsed());
+    let found = outpost.run(&["doctor"]).output;
+    assert!(found.starts_with("FAIL agent ") && found.contains("-> kill -CONT, "), "{found}");
+    assert!(found.contains("where it is the agent itself, see to that first"), "{found}");
+    assert_eq!(commands::program("kill", &["-CONT", &pid], "").code, 0);
+    assert_eq!(outpost.run(&["ping"]).code, 0);
+}
+
+#[test]
+fn the_table_of_exit_codes_is_the_same_everywhere() {
+    let rows =
+        |text: &str, of: &dyn Fn(&str) -> Option<(String, String)>| text.lines().filter_map(of).collect::<Vec<_>>();
+    let number = |code: &str| code.parse::<u8>().ok().map(|code| code.to_string());
+    let in_help = |line: &str| {
+        let (code, text) = line.strip_prefix("  ")?.split_once(' ')?;
+        Some((number(code)?, text.trim().to_owned()))
+    };
+    let in_readme = |line: &str| {
+        let (code, text) = line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | ")?;
+        Some((number(code)?, text.to_owned()))
+    };
+    let help = rows(&alone(&["help"]).output, &in_help);
+    let codes = [ExitCode::Ok, ExitCode::Failure, ExitCode::Usage, ExitCode::Unavailable];
+    assert_eq!(
+        help.iter().map(|(code, _)| code.clone()).collect::<Vec<_>>(),
+        codes.map(|code| (code as u8).to_string())
+    );
+    assert_eq!(rows(include_str!("../README.md"), &in_readme), help);
+    let manual = alone(&["man"]).output.replace('\\', "");
+    for (code, text) in help {
+        assert!(manual.lines().any(|line| line.contains(&code) && line.contains(&text)), "{code} {text}");
+    }
+}
+
+#[test]
+fn a_user_who_may_not_read_the_settings_is_told_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+    let file = dir.path().join("otturnaut.env");
+    std::fs::write(&file, "RELEASE_NODE=outpost1@10.0.0.5\n").unwrap();
+    let of_file = format!("OTTURNAUT_ENV_FILE={}", file.display());
+    let other =
+        ["--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i", &of_file, "XDG_STATE_HOME=/nowhere", BINARY];
+    let run = |command: &str| commands::program("setpriv", &[&other[..], &[command]].concat(), "");
+    // Whoever is not root cannot be another; nor may another run what lies below a home.
+    if run("version").code != 0 {
+        return;
+    }
+    let ran = run("apps");
+    let said = format!("{} may name another place, and this user may not read it; try it as root\n", file.display());
+    assert!(ran.code == ExitCode::Unavailable as i32 && ran.error.ends_with(&said), "{ran:?}");
 }
 
 #[test]
@@ -177,7 +292,18 @@ fn a_stop_waits_for_the_end() {
     assert_eq!((ran.code, ran.error.as_str()), (0, ""));
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     assert_eq!(outpost.exit_code(), Some(0));
+    let log = std::fs::read_to_string(outpost.data().join("log")).unwrap();
+    assert!(log.contains("INFO  asked to end"), "{log}");
     assert_eq!(outpost.run(&["ping"]).code, ExitCode::Unavailable as i32);
+}
+
+#[test]
+fn a_second_agent_does_not_start_in_the_same_directory() {
+    let outpost = Outpost::start(None);
+    let ran = outpost.run_in(&["start"], &[("RELEASE_NODE", "second@127.0.0.1")]);
+    assert_eq!(ran.code, ExitCode::Failure as i32, "{ran:?}");
+    assert!(ran.error.lines().all(|line| line.contains("ERROR another agent uses this data directory, ")), "{ran:?}");
+    assert_eq!(outpost.run(&["pid"]).output, format!("{}\n", outpost.pid()));
 }
 
 #[test]
@@ -229,6 +355,22 @@ fn the_doctor_finds_who_has_the_port_of_caddy() {
     let ran = outpost.run_in(&["doctor"], &[("OTTURNAUT_HTTP_PORT", &port)]);
     let line = ran.output.lines().find(|line| line.contains("port http ")).unwrap().to_owned();
     assert!(line.starts_with("FAIL") && line.contains(&format!("(process {})", std::process::id())), "{line}");
+}
+
+#[test]
+fn the_doctor_finds_a_data_directory_that_takes_nothing() {
+    let outpost = Outpost::start(None);
+    let file = outpost.data().join("log").display().to_string();
+    let ran = outpost.run_in(&["doctor"], &[("OTTURNAUT_DATA_DIR", &file)]);
+    let said = format!("FAIL data directory   {file} cannot be written: Not a directory (os error 20)\n");
+    assert!(ran.output.contains(&said), "{}", ran.output);
+    // No byte is free there.
+    let ran = outpost.run_in(&["doctor"], &[("OTTURNAUT_DATA_DIR", "/proc/otturnaut")]);
+    assert!(
+        ran.output.contains("FAIL disk             0 B of 0 B free below /proc: nothing can be written\n"),
+        "{}",
+        ran.output
+    );
 }
 
 #[test]
@@ -310,7 +452,9 @@ fn an_application_is_deployed_looked_at_rolled_back_and_taken_away() {
     // Its steps are for whoever looks.
     let mut looked_at =
         on_terminal(&outpost, &format!("deploy {app} --image {image} --port 8080 --domain {domain} --env PAGE=seen"));
-    for step in ["allocate_port", "start_container", "health_check", "switch_route", "clishop is deployed ("] {
+    // In columns.
+    let steps = ["allocate_port   ", "start_container ", "health_check    ", "switch_route    "];
+    for step in steps.into_iter().chain(["clishop is deployed ("]) {
         looked_at.waits_for(step);
     }
     assert_eq!(looked_at.ends(), 0);
@@ -339,10 +483,21 @@ fn an_application_is_deployed_looked_at_rolled_back_and_taken_away() {
     followed.waits_for("serving seen");
     followed.types("\x03");
     followed.ends();
+    // Nor does it break off without a word where the agent ends.
+    let mut followed = on_terminal(&outpost, &format!("logs -f {app}"));
+    followed.waits_for("serving seen");
+    assert_eq!(outpost.run(&["restart"]).code, 0);
+    followed.waits_for("otturnaut: the agent ");
+    assert_eq!(followed.ends(), ExitCode::Unavailable as i32);
 
     let failed = outpost.run(&["deploy", &app, "--image", "otturnaut-it/nowhere:1", "--port", "8080"]);
     assert_eq!(failed.code, ExitCode::Failure as i32);
     assert!(failed.error.starts_with("otturnaut: it failed: {:container_start_failed, "), "{failed:?}");
+    // Why, for whoever saw no step.
+    assert!(failed.error.contains("\notturnaut: docker answered 404: "), "{failed:?}");
+    let unknown = outpost.run(&["rollback", &app, "--to", "nowhere"]);
+    assert_eq!(unknown.code, ExitCode::Failure as i32);
+    assert!(unknown.error.starts_with("otturnaut: clishop has no release nowhere: "), "{unknown:?}");
     assert!(http(caddy.settings.http_port, &domain).contains("seen|"));
 
     let gone = outpost.run(&["undeploy", &app]);

@@ -35,6 +35,21 @@ defmodule DocumentsTest do
     end
   end
 
+  test ".env.example has what docker-compose.yml takes" do
+    names = fn file, pattern ->
+      for [_, name] <- Regex.scan(pattern, File.read!(Docs.path("../" <> file))), uniq: true, do: name
+    end
+
+    # How the image is built is not the operator's.
+    taken =
+      Enum.reject(
+        names.("docker-compose.yml", ~r/\$\{([A-Z_]+)/),
+        &String.starts_with?(&1, "OTTURNAUT_BUILD_")
+      )
+
+    assert Enum.sort(taken) == Enum.sort(names.(".env.example", ~r/^([A-Z_]+)=/m))
+  end
+
   test "the certificates that it makes connect Mission Control and an outpost" do
     dir = Path.join(System.tmp_dir!(), "harness-operations-#{Agent.unique()}")
     File.mkdir_p!(dir)

@@ -8,7 +8,7 @@ use super::{exit_code, start};
 
 /// The agent that deploys web applications on this server, and the commands to talk with it.
 #[derive(Debug, Parser)]
-#[command(name = "otturnaut", version, disable_version_flag = true, after_help = EXAMPLES)]
+#[command(name = "otturnaut", version, after_help = format!("{EXAMPLES}\n\n{}\n\n{COLOURS}", exit_code::TABLE))]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -24,10 +24,12 @@ Examples:
   otturnaut rpc 'Otturnaut.Status.status()'        any function of the agent, as Elixir
   otturnaut remote                                 a shell in the running agent
 
-In a container: docker compose exec otturnaut otturnaut apps
+In a container: docker compose exec otturnaut otturnaut apps";
 
-Exit codes: 0 done; 1 it could not be done, the last line says why; 64 wrong arguments or a wrong environment; 69 no agent
-answers. Colours are left out where NO_COLOR is set, and where no terminal looks.";
+const COLOURS: &str = "Colours are left out where NO_COLOR is set, and where no terminal looks.";
+
+/// A day: nobody waits for longer.
+const LONGEST_WAIT: u64 = 86_400;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -40,7 +42,7 @@ Under systemd or compose use their own commands (systemctl stop otturnaut, docke
 again what ended by itself.")]
     Stop {
         /// Seconds to wait for its end.
-        #[arg(long, default_value_t = 60)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT))]
         timeout: u64,
     },
     /// End the running agent and let it begin anew, under the same process id.
@@ -48,7 +50,7 @@ again what ended by itself.")]
 The program is started again from its file: after an upgrade of that file it is the new version. Applications go on meanwhile.")]
     Restart {
         /// Seconds to wait until it answers again.
-        #[arg(long, default_value_t = 60)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(..=LONGEST_WAIT))]
         timeout: u64,
     },
     /// Print the process id of the running agent.
@@ -61,8 +63,8 @@ The program is started again from its file: after an upgrade of that file it is 
     #[command(visible_alias = "eval", after_help = RPC)]
     Rpc {
         /// The expression, in quotes.
-        #[arg(required = true, value_name = "EXPR", allow_hyphen_values = true)]
-        expression: Vec<String>,
+        #[arg(value_name = "EXPR", allow_hyphen_values = true)]
+        expression: String,
         /// Print the value as JSON.
         #[arg(long)]
         json: bool,
@@ -155,8 +157,8 @@ Examples:
   SECRET=... otturnaut deploy shop --image shop:42 --port 4000 --env SECRET
 
 What is told is what Mission Control would tell: the new version is built, started, waited for, gets the requests; then the old
-one goes. What fails is undone. A value on the command line can be read by all users of this machine: give secrets by --env-file,
-or by --env NAME from the environment.")]
+one goes. What fails is undone, and so is what Ctrl-C cuts off before the requests go over. A value on the command line can be
+read by all users of this machine: give secrets by --env-file, or by --env NAME from the environment.")]
 pub(super) struct Deploy {
     /// The application's name.
     pub(super) app: String,
@@ -167,13 +169,13 @@ pub(super) struct Deploy {
     #[arg(long)]
     pub(super) repo: Option<String>,
     /// Its branch, tag or commit.
-    #[arg(long = "ref", requires = "repo", value_name = "REF")]
+    #[arg(long = "ref", requires = "repo", conflicts_with = "image", value_name = "REF")]
     pub(super) reference: Option<String>,
     /// The Dockerfile in it.
-    #[arg(long, requires = "repo")]
+    #[arg(long, requires = "repo", conflicts_with = "image")]
     pub(super) dockerfile: Option<String>,
     /// The port that the application listens on.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: u16,
     /// A domain that leads to it; may be given several times.
     #[arg(long = "domain", value_name = "DOMAIN")]

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::apps::plain;
 use super::arguments::{Deploy, Engine};
 use super::failure::Failure;
 use super::running::{Running, expression};
 use super::{progress, show};
 use crate::config;
-use crate::term::{Atom, Map, Term, atom, binary, keyword, list, map};
+use crate::term::{Atom, Inspect, Map, Term, atom, binary, keyword, list, map};
 
 pub(super) fn run(asked: &Deploy) -> Result<(), Failure> {
     let deployment = expression("Otturnaut.Deployment.new", &[attributes(asked)?]);
     let strategy = if asked.recreate { "Recreate" } else { "BlueGreen" };
     let strategy = format!("Otturnaut.Deployment.Strategy.{strategy}");
-    let health = health(asked).map_or_else(String::new, |health| {
-        format!(", health_check: {}", crate::term::Inspect::short(&health, usize::MAX))
-    });
+    let health = health(asked)
+        .map_or_else(String::new, |health| format!(", health_check: {}", Inspect::short(&health, usize::MAX)));
     let mut running = Running::connect()?;
     if asked.plan {
         let plan = running.call_text(&format!("Otturnaut.Deployment.plan({deployment}, {strategy}, [])"))?;
@@ -24,12 +24,12 @@ pub(super) fn run(asked: &Deploy) -> Result<(), Failure> {
     }
     let begun = Instant::now();
     let call = format!("Otturnaut.Deployment.execute({deployment}, {strategy}, %{{}}, [subscriber: self(){health}])");
-    let value = progress::follow(&mut running, &call, asked.json)?;
-    let deployed = progress::outcome(&value, asked.json)?;
+    let ended = progress::follow(&mut running, &call, asked.json)?;
+    let deployed = progress::outcome(&ended, asked.json)?;
     if asked.json {
         return Ok(());
     }
-    let id = deployed.and_then(|d| d.get_atom("id")).map(super::apps::plain).unwrap_or_default();
+    let id = deployed.and_then(|d| d.get_atom("id")).map(plain).unwrap_or_default();
     let seconds = begun.elapsed().as_secs_f64();
     show::print(&format!("{} is deployed ({id}) in {seconds:.1} s\n", asked.app))
 }
@@ -95,8 +95,22 @@ fn environment(asked: &Deploy) -> Result<BTreeMap<String, String>, Failure> {
 /// The plan as lines: what would be done, and what it would mean.
 fn print_plan(plan: &Term) -> Result<(), Failure> {
     let shown = match plan.as_tuple() {
-        Some([verdict, plan]) if verdict.is_atom("ok") => plan,
-        _ => plan,
+        Some([verdict, Term::Map(plan)]) if verdict.is_atom("ok") => plan,
+        _ => return Err(Failure::new(format!("it cannot be planned: {}", Inspect::short(plan, 2_000)))),
     };
-    show::print(&(crate::term::Pretty::default().text(shown) + "\n"))
+    let all = |key: &str| shown.get_atom(key).and_then(Term::as_list).unwrap_or_default();
+    let step = |step: &Term| {
+        let text = |key: &str| step.as_map().and_then(|step| step.get_atom(key)).map(plain).unwrap_or_default();
+        progress::step_line(&text("step"), &text("message"))
+    };
+    let texts = |what: &'static str, of: &str| -> String {
+        all(of).iter().map(|text| progress::step_line(what, &plain(text))).collect()
+    };
+    let mut lines: String = all("steps").iter().map(step).collect();
+    lines.push_str(&texts("changes", "differences"));
+    if shown.get_atom("downtime").is_some_and(|downtime| downtime.is_atom("true")) {
+        lines.push_str(&progress::step_line("downtime", "nothing answers while the versions change"));
+    }
+    lines.push_str(&texts("warning", "warnings"));
+    show::print(&lines)
 }

@@ -5,7 +5,7 @@
 pub enum ExitCode {
     /// Done; a signal's orderly end too.
     Ok = 0,
-    /// It could not be done; the log or the last line says why. Of `doctor`: something is wrong.
+    /// It could not be done; the log or the last lines say why. Of `doctor`: something is wrong.
     Failure = 1,
     /// Wrong arguments or a wrong environment (`EX_USAGE` of sysexits).
     Usage = 64,
@@ -13,11 +13,11 @@ pub enum ExitCode {
     Unavailable = 69,
 }
 
-/// The table, as `help` shows it.
+/// The table, as `help` and the manual show it; the README has the same.
 pub(super) const TABLE: &str = "\
 Exit codes:
   0   done
-  1   it could not be done; the last line says why
+  1   it could not be done; the last lines say why. Of `doctor`: something keeps the agent from its work
   64  wrong arguments, or a wrong environment
   69  no agent answers";
 

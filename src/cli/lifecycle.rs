@@ -15,7 +15,7 @@ pub(super) fn pid() -> Result<(), Failure> {
 /// Answers with nothing but its exit code, as health checks want it.
 pub(super) fn ping() -> Result<(), Failure> {
     let mut running = Running::connect()?;
-    running.client.within(limits::CONTROL_PING)?;
+    running.client.within(Some(limits::CONTROL_PING))?;
     process(&mut running).map(drop)
 }
 
@@ -28,8 +28,8 @@ fn process(running: &mut Running) -> Result<u32, Failure> {
 pub(super) fn stop(timeout: u64) -> Result<(), Failure> {
     let mut running = Running::connect()?;
     let pid = process(&mut running)?;
-    // It may end before it answers.
-    drop(running.call(":init.stop", &[]));
+    // It may end before it answers; of a stop with a status its log tells.
+    drop(running.call("System.stop", &[Term::Int(0)]));
     until(timeout, "the agent still ends: a deploy may run", || !lives(pid))
 }
 
@@ -47,7 +47,7 @@ pub(super) fn restart(timeout: u64) -> Result<(), Failure> {
     drop(running);
     let anew = || {
         let found = Running::connect().and_then(|mut running| {
-            running.client.within(limits::CONTROL_PING)?;
+            running.client.within(Some(limits::CONTROL_PING))?;
             started(&mut running)
         });
         found.is_ok_and(|started| started != before)

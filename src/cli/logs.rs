@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::ExitCode;
 use super::arguments::Logs;
 use super::failure::Failure;
 use super::running::Running;
@@ -25,7 +26,7 @@ pub(super) fn run(asked: &Logs) -> Result<(), Failure> {
     running.client.send(&Request::Eval(call))?;
     loop {
         match running.client.receive()? {
-            Answer::Error(text) => return Err(Failure::new(text)),
+            Answer::Error(text) => return Err(Failure::new(text).of_arguments()),
             Answer::Value(value, _) => begun(&value, &asked.app)?,
             Answer::Message(message) => {
                 if let Some(end) = end(&message) {
@@ -56,6 +57,9 @@ fn begun(value: &Term, app: &str) -> Result<(), Failure> {
 fn end(message: &Term) -> Option<Result<(), Failure>> {
     match message.as_tuple()? {
         [tag, _, end] if tag.is_atom("log_done") => Some(match end.as_tuple() {
+            Some([verdict, reason, ..]) if verdict.is_atom("error") && reason.is_atom("shutting_down") => {
+                Err(Failure { text: "the agent ends, and the log with it".to_owned(), code: ExitCode::Unavailable })
+            }
             Some([verdict, reason, ..]) if verdict.is_atom("error") => {
                 Err(Failure::new(format!("the log broke off: {}", Inspect::short(reason, 500))))
             }

@@ -54,7 +54,7 @@ fn execute(cli: Cli) -> Result<(), Failure> {
         Command::Pid => lifecycle::pid(),
         Command::Ping => lifecycle::ping(),
         Command::Version => show::print(&format!("otturnaut {}\n", env!("CARGO_PKG_VERSION"))),
-        Command::Rpc { expression, json } => rpc::run(&expression.join(" "), json),
+        Command::Rpc { expression, json } => rpc::run(&expression, json),
         Command::Remote => remote::run(),
         Command::Doctor { json } => doctor::run(json),
         Command::Apps { json } => apps::run(json),

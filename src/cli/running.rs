@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use crate::config::{self, Environment};
-use crate::control::{Answer, Client, Request};
+use crate::control::{Answer, Client, ClientError, Request};
 use crate::term::{Inspect, Term};
 
 /// A shell in the running agent.
@@ -24,6 +24,11 @@ pub(super) enum Said<'a> {
 
 impl Running {
     pub(super) fn connect() -> Result<Self, Failure> {
+        Ok(Self::reach()?)
+    }
+
+    /// The same, for whoever wants to know why not.
+    pub(super) fn reach() -> Result<Self, ClientError> {
         let client = Client::connect(&config::data_dir(&Environment::read()))?;
         Ok(Self { client })
     }
@@ -55,7 +60,7 @@ impl Running {
 
     /// The value of an expression.
     pub(super) fn call_text(&mut self, expression: &str) -> Result<Term, Failure> {
-        match self.eval(expression, |_| Ok(()))? {
+        match self.eval(expression, |_| Ok(())).map_err(Failure::of_arguments)? {
             Evaluated::Value(value, _) => Ok(value),
             Evaluated::Nothing => Ok(Term::NIL),
         }

@@ -110,16 +110,16 @@ pub(super) fn print_json(term: &Term) -> Result<(), Failure> {
 
 /// Bytes for people.
 pub(super) fn bytes(count: i64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let (mut value, mut unit) = (f64::from(i32::try_from(count >> 10).unwrap_or(i32::MAX)), 1);
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if count < 1024 {
         return format!("{count} B");
     }
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
+    let (mut tenths, mut unit) = (count.saturating_mul(10) >> 10, 0);
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths >>= 10;
         unit += 1;
     }
-    format!("{value:.1} {}", UNITS.get(unit).unwrap_or(&"B"))
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS.get(unit).unwrap_or(&"B"))
 }
 
 #[cfg(test)]
@@ -150,6 +150,7 @@ mod tests {
     #[test]
     fn figures_are_for_people() {
         assert_eq!([0, 1023, 1024, 1 << 20, 5 << 30].map(bytes), ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "5.0 GiB"]);
+        assert_eq!([9 << 39, 3 << 50].map(bytes), ["4.5 TiB", "3.0 PiB"]);
     }
 
     #[test]

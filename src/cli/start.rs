@@ -1,9 +1,11 @@
 //! `otturnaut start`: the agent in the foreground.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 use super::ExitCode;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::shutdown::Shutdown;
 use crate::{agent, telemetry};
 
@@ -43,8 +45,18 @@ pub(super) fn run() -> ExitCode {
         Ok(config) => config,
         Err(e) => return complain(&format!("{e}"), ExitCode::Usage),
     };
+    if !telemetry::is_heard(&config.log) {
+        let given = config::own_variable("OTTURNAUT_LOG").unwrap_or_default();
+        let text = format!("OTTURNAUT_LOG is {given:?}, which is no level: use error, warn, info, debug or trace");
+        return complain(&text, ExitCode::Usage);
+    }
     if let Err(e) = telemetry::start(config.log.clone(), config.log_format) {
         return complain(&format!("cannot start logging: {e}"), ExitCode::Failure);
+    }
+    if is_taken(&config.data_dir) {
+        let dir = config.data_dir.display();
+        tracing::error!("another agent uses this data directory, {dir}: end it, or set OTTURNAUT_DATA_DIR to another");
+        return ExitCode::Failure;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(serve(config))) {
@@ -55,6 +67,13 @@ pub(super) fn run() -> ExitCode {
             ExitCode::Failure
         }
     }
+}
+
+/// Whether another agent has the journal of this directory, be it only as it ends. Beside it this one would know nothing of what
+/// is deployed, and take away what looks as if nobody needed it.
+fn is_taken(data_dir: &Path) -> bool {
+    let lock = File::open(data_dir.join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Runs the agent to its end; whether it is to begin anew.

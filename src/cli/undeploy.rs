@@ -15,7 +15,7 @@ pub(super) fn run(app: &str) -> Result<(), Failure> {
     let deployment = map([("app_id", binary(app)), ("runtime", runtime)]);
     let call = expression("Otturnaut.Deployment.undeploy", &[deployment]);
     let call = format!("{}, %{{}}, [subscriber: self()])", call.trim_end_matches(')'));
-    match progress::follow(&mut running, &call, false)? {
+    match progress::follow(&mut running, &call, false)?.value {
         done if done.is_atom("ok") => show::print(&format!("{app} is gone\n")),
         other => Err(Failure::new(format!("it failed: {}", Inspect::short(&other, 2_000)))),
     }

@@ -24,6 +24,18 @@ pub enum ClientError {
         /// Why.
         source: io::Error,
     },
+    /// Its socket takes the connection, and nobody answers: it is stopped, or hangs.
+    #[error("the agent at {} does not answer in time", socket.display())]
+    Silent {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// It closes the connection at once: it ends, or others have all places.
+    #[error("the agent at {} takes no command: it ends, or too many are connected", socket.display())]
+    Refused {
+        /// The socket.
+        socket: PathBuf,
+    },
     /// The connection broke.
     #[error("the agent went away")]
     Gone {
@@ -40,24 +52,37 @@ pub enum ClientError {
 pub struct Client(UnixStream);
 
 impl Client {
-    /// Connects to the agent with this data directory.
+    /// Connects to the agent with this data directory, and sees that it answers.
     ///
     /// # Errors
-    /// None runs, or this user may not open its socket.
+    /// None runs, this user may not open its socket, or it does not answer.
     pub fn connect(data_dir: &Path) -> Result<Self, ClientError> {
         let socket = socket_of(data_dir);
-        match UnixStream::connect(&socket) {
-            Ok(stream) => Ok(Self(stream)),
-            Err(source) => Err(ClientError::NotRunning { socket, source }),
+        let mut client = match UnixStream::connect(&socket) {
+            Ok(stream) => Self(stream),
+            Err(source) => return Err(ClientError::NotRunning { socket, source }),
+        };
+        match client.greet() {
+            Err(ClientError::Gone { source }) if is_timeout(&source) => Err(ClientError::Silent { socket }),
+            Err(ClientError::Gone { .. }) => Err(ClientError::Refused { socket }),
+            greeted => greeted.map(|()| client),
         }
     }
 
-    /// Lets an answer take at most so long.
+    /// The system takes connections for a process that is stopped, too: only an answer says that it lives.
+    fn greet(&mut self) -> Result<(), ClientError> {
+        self.within(Some(limits::CONTROL_PING))?;
+        self.send(&Request::Prompt)?;
+        self.receive()?;
+        self.within(None)
+    }
+
+    /// Lets an answer take at most so long, or as long as it takes.
     ///
     /// # Errors
     /// The connection broke.
-    pub fn within(&self, time: Duration) -> Result<(), ClientError> {
-        self.0.set_read_timeout(Some(time)).map_err(gone)
+    pub fn within(&self, time: Option<Duration>) -> Result<(), ClientError> {
+        self.0.set_read_timeout(time).map_err(gone)
     }
 
     /// Sends a request.
@@ -80,20 +105,6 @@ impl Client {
         self.0.read_exact(&mut frame).map_err(gone)?;
         decoded(frame).as_ref().and_then(Answer::read).ok_or(ClientError::Strange)
     }
-
-    /// Waits until the agent closes the connection: until it has ended.
-    ///
-    /// # Errors
-    /// It did not within the time that was set.
-    pub fn wait_for_end(&mut self) -> Result<(), ClientError> {
-        loop {
-            match self.receive() {
-                Err(ClientError::Gone { source }) if is_timeout(&source) => return Err(gone(source)),
-                Err(_) => return Ok(()),
-                Ok(_) => {}
-            }
-        }
-    }
 }
 
 fn is_timeout(error: &io::Error) -> bool {
@@ -102,4 +113,21 @@ fn is_timeout(error: &io::Error) -> bool {
 
 fn gone(source: io::Error) -> ClientError {
     ClientError::Gone { source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn an_agent_that_closes_the_connection_is_not_one_that_is_not_there() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(Client::connect(dir.path()), Err(ClientError::NotRunning { .. })));
+        let listener = UnixListener::bind(socket_of(dir.path())).unwrap();
+        let closing = std::thread::spawn(move || drop(listener.accept()));
+        assert!(matches!(Client::connect(dir.path()), Err(ClientError::Refused { .. })));
+        closing.join().unwrap();
+    }
 }

@@ -39,6 +39,14 @@ pub fn start(filter: Targets, format: LogFormat) -> Result<(), TryInitError> {
     Ok(())
 }
 
+/// Whether a filter lets through anything of this program. A word that is no level counts as the name of somebody's target,
+/// and then nothing at all would be said.
+#[must_use]
+pub fn is_heard(filter: &Targets) -> bool {
+    const OWN: &str = env!("CARGO_PKG_NAME");
+    filter.default_level().is_some() || filter.iter().any(|(target, _)| target.split("::").next() == Some(OWN))
+}
+
 /// Only for a terminal, and not where `NO_COLOR` says otherwise.
 fn is_colored(terminal: bool, no_color: Option<&OsStr>) -> bool {
     terminal && no_color.is_none_or(OsStr::is_empty)
@@ -47,6 +55,14 @@ fn is_colored(terminal: bool, no_color: Option<&OsStr>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_of_others_alone_is_not_heard() {
+        let heard = |filter: &str| is_heard(&filter.parse().unwrap());
+        let good = ["info", "WARN", "off", "otturnaut=debug", "otturnaut::node=trace", "info,hyper=off"];
+        assert_eq!(good.map(heard), [true; 6]);
+        assert_eq!(["warning", "inof", "hyper=debug", "otturnauts=info"].map(heard), [false; 4]);
+    }
 
     #[test]
     fn only_a_terminal_that_wants_colours_has_them() {

@@ -138,7 +138,7 @@ impl Outpost {
         run(args, &self.environment(&[]), input)
     }
 
-    fn environment<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    pub fn environment<'a>(&'a self, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(more.iter().copied()).collect()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UdpSocket, lookup_host};
 use tokio::time::timeout;
 
-use super::Finding;
+use super::{Finding, Said};
 use crate::config::Config;
 use crate::{limits, node};
 
@@ -29,6 +29,11 @@ pub(super) async fn epmd(config: &Config) -> Finding {
         Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
             Finding::good(ABOUT, format!("nobody answers on port {port}; the agent serves it itself once it runs"))
         }
+        Err(e) if e.kind() == std::io::ErrorKind::TimedOut => Finding::bad(
+            ABOUT,
+            format!("what listens on port {port} does not answer"),
+            format!("ss -ltnp 'sport = {port}' names it: where it is the agent itself, see to that first; else end it"),
+        ),
         Err(e) => Finding::bad(
             ABOUT,
             format!("what answers on port {port} is no EPMD: {e}"),
@@ -94,7 +99,8 @@ pub(super) fn encryption(config: &Config) -> Finding {
     Finding::warn(ABOUT, "the cluster's connections are not encrypted", advice)
 }
 
-pub(super) async fn mission_control(config: &Config) -> Finding {
+/// Whether Mission Control can be reached, and whether the agent that runs is connected with it.
+pub(super) async fn mission_control(config: &Config, said: &Said) -> Finding {
     const ABOUT: &str = "mission control";
     let Some(name) = &config.mission_control else {
         return Finding::good(ABOUT, "none is set: the agent waits to be called");
@@ -116,6 +122,11 @@ pub(super) async fn mission_control(config: &Config) -> Finding {
     };
     let address = SocketAddr::new(address.ip(), port);
     match timeout(Duration::from_secs(5), TcpStream::connect(address)).await {
+        Ok(Ok(_)) if is_apart(said, name.as_str()) => Finding::bad(
+            ABOUT,
+            format!("{name} answers at {address}, and the agent is not connected with it"),
+            "the agent's log says why, behind `cannot connect`: mostly another cookie, or TLS on one side alone",
+        ),
         Ok(Ok(_)) => Finding::good(ABOUT, format!("{name} answers at {address}")),
         _ => Finding::bad(
             ABOUT,
@@ -123,4 +134,9 @@ pub(super) async fn mission_control(config: &Config) -> Finding {
             "open that port between both machines; inet_dist_listen_min and _max fix it on Mission Control's side",
         ),
     }
+}
+
+/// Whether a running agent that wants this Mission Control says that it is not connected.
+pub(super) fn is_apart(said: &Said, name: &str) -> bool {
+    said.is(&["mission_control", "node"], name) && said.is(&["mission_control", "connected"], "false")
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
+use rustix::io::Errno;
 
 use super::Finding;
 use crate::cli::show;
@@ -20,6 +21,9 @@ const TIME_SERVICES: [&str; 5] = [
     "/run/ntpd.pid",
     "/run/openntpd.sock",
 ];
+
+/// Bytes that are too few for a record of the journal.
+const NOTHING: u64 = 64 * 1024;
 
 pub(super) fn clock() -> Finding {
     const ABOUT: &str = "clock";
@@ -42,24 +46,44 @@ pub(super) fn disk(config: &Config) -> Vec<Finding> {
     const ABOUT: &str = "disk";
     let dir = &config.data_dir;
     // It may not be there yet.
-    let there = dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
-    let mut findings = Vec::new();
-    if access(there, Access::WRITE_OK).is_err() {
-        let advice = "give it to the agent's user, or set OTTURNAUT_DATA_DIR";
-        findings.push(Finding::bad("data directory", format!("{} cannot be written", there.display()), advice));
-    }
+    let there = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let mut findings = Vec::from_iter(unwritable(there));
     let Ok(found) = statvfs(there) else { return findings };
     let (free, total) = (found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize);
     let text = format!("{} of {} free below {}", bytes(free), bytes(total), there.display());
     let low = free < total / limits::DISK_LOW_PART || free < limits::DISK_RESERVE;
     let inodes_low = found.f_files > 0 && found.f_favail < found.f_files / limits::DISK_LOW_PART;
-    findings.push(if low || inodes_low {
+    let full = free < NOTHING || (found.f_files > 0 && found.f_favail == 0);
+    findings.push(if full {
+        let advice = "make room: deploys fail until there is some, and go again by themselves";
+        Finding::bad(ABOUT, format!("{text}: nothing can be written"), advice)
+    } else if low || inodes_low {
         let text = if low { text } else { format!("{text}, but hardly any inodes") };
         Finding::warn(ABOUT, text, "builds stop first: otturnaut rpc 'Otturnaut.Disk.prune()', docker image prune")
     } else {
         Finding::good(ABOUT, text)
     });
     findings
+}
+
+/// Why nothing can be put into a directory, and what to do.
+fn unwritable(there: &Path) -> Option<Finding> {
+    match access(there, Access::WRITE_OK) {
+        Ok(()) if there.is_dir() => None,
+        Ok(()) => Some(refused(there, Errno::NOTDIR)),
+        Err(why) => Some(refused(there, why)),
+    }
+}
+
+fn refused(there: &Path, why: Errno) -> Finding {
+    let advice = match why {
+        Errno::NOTDIR => "remove it, or set OTTURNAUT_DATA_DIR to a directory",
+        Errno::ROFS => {
+            "mount it for writing; where the system made it read-only by itself, `dmesg` says what the disk has"
+        }
+        _ => "give it to the agent's user, or set OTTURNAUT_DATA_DIR",
+    };
+    Finding::bad("data directory", format!("{} cannot be written: {why}", there.display()), advice)
 }
 
 fn bytes(count: u64) -> String {
@@ -76,4 +100,16 @@ pub(super) fn tools(environment: &Environment) -> Vec<Finding> {
     }
     let advice = "install git and openssh-client; without them only images can be deployed";
     vec![Finding::warn("programs", format!("{} is not in PATH", missing.join(" and ")), advice)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_to_do_is_for_why_it_cannot_be_written() {
+        let advice = |why| refused(Path::new("/data"), why).advice.unwrap();
+        assert!(advice(Errno::ROFS).starts_with("mount it for writing"));
+        assert!(advice(Errno::ACCESS).starts_with("give it to the agent's user"));
+    }
 }

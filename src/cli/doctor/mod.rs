@@ -5,13 +5,22 @@ mod machine;
 mod ports;
 mod services;
 
+use std::io;
+
 use serde_json::json;
 
 use super::failure::Failure;
 use super::running::Running;
 use super::show::{self, Style, paint};
 use crate::config::{Config, Environment};
+use crate::control::ClientError;
 use crate::limits;
+use crate::term::Term;
+
+const AGENT: &str = "agent";
+
+/// What to do where no agent runs.
+const START: &str = "otturnaut start, docker compose up -d, or systemctl start otturnaut";
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +61,9 @@ pub(super) fn run(as_json: bool) -> Result<(), Failure> {
     let findings = runtime.block_on(look());
     let bad = findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count();
     let text = if as_json { as_objects(&findings)? } else { as_text(&findings) };
-    show::print(&text)?;
+    let printed = show::print(&text);
     match bad {
-        0 => Ok(()),
+        0 => printed,
         1 => Err(Failure::new("one thing keeps the agent from its work")),
         _ => Err(Failure::new(format!("{bad} things keep the agent from its work"))),
     }
@@ -62,7 +71,8 @@ pub(super) fn run(as_json: bool) -> Result<(), Failure> {
 
 async fn look() -> Vec<Finding> {
     let environment = Environment::read();
-    let mut findings = vec![agent()];
+    let (agent, said) = agent();
+    let mut findings = vec![agent];
     let config = match Config::read(&|name| environment.get(name)) {
         Ok(config) => {
             findings.push(Finding::good("configuration", format!("{} in {}", config.node, config.data_dir.display())));
@@ -74,38 +84,71 @@ async fn look() -> Vec<Finding> {
             return findings;
         }
     };
-    findings.extend(services::engine(&config).await);
+    findings.extend(services::engine(&config, &said).await);
     findings.push(services::caddy(&config).await);
     findings.extend(ports::look(&config));
     findings.push(cluster::epmd(&config).await);
     findings.push(cluster::own_name(&config).await);
     findings.push(cluster::cookie(&config));
     findings.push(cluster::encryption(&config));
-    findings.push(cluster::mission_control(&config).await);
+    findings.push(cluster::mission_control(&config, &said).await);
     findings.push(machine::clock());
     findings.extend(machine::disk(&config));
     findings.extend(machine::tools(&environment));
     findings
 }
 
-/// Whether an agent runs here already.
-fn agent() -> Finding {
-    let asked = Running::connect().and_then(|mut running| {
-        running.client.within(limits::CONTROL_PING)?;
-        let version = running.call("Otturnaut.version", &[])?;
-        Ok(version.as_text().unwrap_or_default().to_owned())
-    });
+/// What the running agent says of itself: it may have other rights than whoever asks the doctor.
+struct Said(Option<Term>);
+
+impl Said {
+    /// A value in its status.
+    fn at(&self, path: &[&str]) -> Option<&Term> {
+        path.iter().try_fold(self.0.as_ref()?, |term, key| term.as_map()?.get_atom(key))
+    }
+
+    fn is(&self, path: &[&str], atom: &str) -> bool {
+        self.at(path).is_some_and(|term| term.is_atom(atom))
+    }
+}
+
+/// Whether an agent runs here already, and what it says.
+fn agent() -> (Finding, Said) {
+    let mut running = match Running::reach() {
+        Ok(running) => running,
+        Err(error) => return (unreached(error), Said(None)),
+    };
+    let asked = running.client.within(Some(limits::CONTROL_PING)).map_err(Failure::from);
+    let said = match asked.and_then(|()| running.call("Otturnaut.Status.status", &[])) {
+        Ok(status) => Said(Some(status)),
+        Err(failure) => return (Finding::warn(AGENT, failure.text, START), Said(None)),
+    };
     let own = env!("CARGO_PKG_VERSION");
-    match asked {
-        Ok(version) if version == own => Finding::good("agent", format!("runs, version {version}")),
-        Ok(version) => Finding::warn(
-            "agent",
+    let finding = match said.at(&["version"]).and_then(Term::as_text).unwrap_or_default() {
+        version if version == own => Finding::good(AGENT, format!("runs, version {version}")),
+        version => Finding::warn(
+            AGENT,
             format!("runs version {version}, this command is {own}"),
             "otturnaut restart, if that version is to run",
         ),
-        Err(failure) => {
-            Finding::warn("agent", failure.text, "otturnaut start, docker compose up -d, or systemctl start otturnaut")
+    };
+    (finding, said)
+}
+
+fn unreached(error: ClientError) -> Finding {
+    let advice = match &error {
+        ClientError::NotRunning { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            "ask as root, or as the agent's user: what follows is as this user sees it"
         }
+        ClientError::NotRunning { .. } => START,
+        ClientError::Silent { .. } => {
+            "kill -CONT, if somebody stopped it; else kill -9 and start it again: applications go on, deploys under way are made good"
+        }
+        _ => "wait for its end, or end other commands such as `otturnaut logs -f`",
+    };
+    match &error {
+        ClientError::Silent { .. } => Finding::bad(AGENT, error.to_string(), advice),
+        _ => Finding::warn(AGENT, Failure::from(error).text, advice),
     }
 }
 
@@ -142,6 +185,20 @@ fn as_objects(findings: &[Finding]) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::term::{atom, binary, map};
+
+    #[test]
+    fn only_an_agent_that_says_so_lacks_something() {
+        let engine = map([("available", Term::from(false)), ("reason", binary("eacces"))]);
+        let link = map([("node", atom("mc@a")), ("connected", Term::from(false))]);
+        let said = Said(Some(map([("runtimes", map([("docker", engine)])), ("mission_control", link)])));
+        assert_eq!(services::lacks_engine(&said), Some("eacces"));
+        assert!(cluster::is_apart(&said, "mc@a") && !cluster::is_apart(&said, "mc@b"));
+        let link = map([("node", atom("mc@a")), ("connected", Term::from(true))]);
+        for said in [Said(None), Said(Some(Term::NIL)), Said(Some(map([("mission_control", link)])))] {
+            assert!(services::lacks_engine(&said).is_none() && !cluster::is_apart(&said, "mc@a"));
+        }
+    }
 
     #[test]
     fn a_finding_says_what_to_do() {

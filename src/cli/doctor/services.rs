@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::io;
 
-use super::Finding;
+use super::{Finding, Said};
 use crate::agent;
 use crate::config::Config;
 use crate::host::{self, Host, RuntimeKind, RuntimeTarget};
+use crate::term::Term;
 
 /// The machine, as the agent would see it.
 fn machine(config: &Config) -> Option<Host> {
@@ -14,7 +15,7 @@ fn machine(config: &Config) -> Option<Host> {
     Host::real(agent::host_settings(config, None)).ok()
 }
 
-pub(super) async fn engine(config: &Config) -> Option<Finding> {
+pub(super) async fn engine(config: &Config, said: &Said) -> Option<Finding> {
     const ABOUT: &str = "engine";
     let path = config.container_socket.display();
     if !config.container_socket.exists() {
@@ -32,15 +33,27 @@ pub(super) async fn engine(config: &Config) -> Option<Finding> {
             _ => Finding::bad(
                 ABOUT,
                 format!("nobody answers at {path}: {e}"),
-                "start the engine: systemctl start docker",
+                "start the engine: systemctl start docker, or podman.socket",
             ),
         });
     }
     let runtime = machine(config)?.runtimes.runtime(&RuntimeTarget { kind: RuntimeKind::Docker, socket: None });
-    Some(match runtime.version().await {
-        Ok(version) => Finding::good(ABOUT, format!("version {version} at {path}")),
-        Err(e) => Finding::bad(ABOUT, whole(&e), "look at the engine's own log: journalctl -u docker"),
+    Some(match (runtime.version().await, lacks_engine(said)) {
+        (Ok(_), Some(reason)) => Finding::bad(
+            ABOUT,
+            format!("it answers here, and not the agent: {reason}"),
+            "add the agent's user to the socket's group (ls -l shows it) and start it again, or run the agent as root",
+        ),
+        (Ok(version), None) => Finding::good(ABOUT, format!("version {version} at {path}")),
+        (Err(e), _) => Finding::bad(ABOUT, whole(&e), "look at the engine's own log: journalctl -u docker, or podman"),
     })
+}
+
+/// Why the running agent has no engine, if it says so.
+pub(super) fn lacks_engine(said: &Said) -> Option<&str> {
+    const DOCKER: &str = "docker";
+    let away = said.is(&["runtimes", DOCKER, "available"], "false");
+    said.at(&["runtimes", DOCKER, "reason"]).and_then(Term::as_text).filter(|_| away)
 }
 
 pub(super) async fn caddy(config: &Config) -> Finding {
