@@ -196,6 +196,34 @@ async fn routes_are_put_back_and_nothing_foreign_is_touched() {
 }
 
 #[tokio::test]
+async fn a_route_that_is_given_up_while_caddy_is_away_is_gone_when_it_is_back_also_for_the_next_agent() {
+    for version in [OLD, NEW] {
+        let mut caddy = Caddy::start(version, None);
+        let (proxy, port) = (caddy.proxy(), application());
+        for id in ["a", "b", "c"] {
+            proxy.put_route(&route(id, port)).await.unwrap();
+        }
+        caddy.stop();
+        for id in ["a", "c"] {
+            assert!(matches!(proxy.remove_route(id).await, Err(ProxyError::Unavailable { .. })));
+            proxy.give_up_route(id).await.unwrap();
+        }
+        let next = caddy.proxy();
+        caddy.restart(version, true);
+        // The port may be another application's by now.
+        assert_ne!(ask(&caddy, "a"), port.to_string());
+        // Nor does one that was deployed again go with it.
+        next.put_route(&route("c", port)).await.unwrap();
+        next.reconcile().await.unwrap();
+        assert_eq!(next.get_route("a").await, Err(ProxyError::NotFound { id: "a".to_owned() }));
+        assert!(!caddy.dir().path.join("a").exists());
+        for id in ["b", "c"] {
+            assert_eq!(ask(&caddy, id), port.to_string());
+        }
+    }
+}
+
+#[tokio::test]
 async fn files_that_were_lost_are_written_anew() {
     for version in [OLD, NEW] {
         let caddy = Caddy::start(version, None);

@@ -70,7 +70,7 @@ impl Undeploy {
 
         self.tell(UndeployStep::RemoveRoutes, "Removing the route").await;
         if was_routed.is_err() {
-            self.remove_route(entry.as_ref()).await.unwrap_or_default();
+            self.remove_or_give_up_route(entry.as_ref()).await;
         }
 
         self.tell(UndeployStep::ReleasePort, "Releasing the port").await;
@@ -122,6 +122,17 @@ impl Undeploy {
                 }
                 Err(())
             }
+        }
+    }
+
+    /// The last attempt: what cannot be removed now is when Caddy answers again. Its port may be another application's by then.
+    async fn remove_or_give_up_route(&self, entry: Option<&AppEntry>) {
+        if self.remove_route(entry).await.is_ok() {
+            return;
+        }
+        let (id, proxies) = (route_id(&self.request.app_id), &self.settings.host.proxies);
+        if let Err(error) = proxies.proxy(&proxies.defaults()).give_up_route(&id).await {
+            tracing::warn!(app_id = self.request.app_id, route = id, %error, "the route may come back");
         }
     }
 

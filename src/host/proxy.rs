@@ -131,6 +131,11 @@ pub trait Proxy: Send + Sync {
     async fn put_route(&self, route: &Route) -> Result<(), ProxyError>;
     /// Removes the route; one that is not there is Caddy's own 404.
     async fn remove_route(&self, id: &str) -> Result<(), ProxyError>;
+    /// Gives up a route that could not be removed: it leads nowhere and is put back no more, and the first
+    /// [`Proxy::reconcile`] that the proxy answers removes it. A proxy that keeps no record of its routes does nothing.
+    async fn give_up_route(&self, _id: &str) -> Result<(), ProxyError> {
+        Ok(())
+    }
     /// All routes of the agent's server; none where there is no such server yet.
     async fn list_routes(&self) -> Result<Vec<Route>, ProxyError>;
     /// The route of that id.

@@ -47,6 +47,10 @@ impl Proxy for Machine {
         self.act(("remove_route", id), removed).await.map_err(proxy_error)
     }
 
+    async fn give_up_route(&self, id: &str) -> Result<(), ProxyError> {
+        self.act(("give_up_route", id), |_| Ok(())).await.map_err(proxy_error)
+    }
+
     async fn list_routes(&self) -> Result<Vec<Route>, ProxyError> {
         let listed = |inside: &mut Inside| Ok(inside.routes.values().cloned().collect());
         self.act(("list_routes", ""), listed).await.map_err(proxy_error)

@@ -52,6 +52,7 @@ async fn an_engine_or_a_caddy_that_is_down_does_not_stop_the_rest() {
     machine.fault("remove_route", Fault::Down);
     undeploy_told(&engine, "shop").await;
     assert!(machine.seen().containers.is_empty() && state.list().is_empty() && ports.list_allocated().is_empty());
+    assert!(machine.log().contains(&"give_up_route shop-route".to_owned()), "{:?}", machine.log());
 
     machine.inside().faults.clear();
     run(&engine, deployment("shop", "2")).await.unwrap();

@@ -6,6 +6,8 @@
 //!                   upstream/127.0.0.1:10000    empty; the newest counts
 //! ```
 //!
+//! A record with `"given_up": true` is of a route that is only to be removed.
+//!
 //! Caddy reads the latter two, by the content or by the name. They are put in place at once and not waited for until they are
 //! on the disk; the record is. So after a loss of power the address may be missing: the record has it too.
 
@@ -38,6 +40,18 @@ struct Record {
     id: String,
     domains: Vec<String>,
     port: u16,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    given_up: bool,
+}
+
+/// What the directory has.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub(super) routes: Vec<Route>,
+    /// Ids of routes that are only to be removed.
+    pub(super) given_up: Vec<String>,
+    /// What is wrong with the others.
+    pub(super) wrong: Vec<String>,
 }
 
 /// The directory of routes.
@@ -69,23 +83,23 @@ impl Ledger {
         format!("{}/{PROBE}", self.seen)
     }
 
-    /// All routes that are recorded, and what is wrong with the others. What is live is true of the port; where nothing is, the
-    /// record is.
-    pub(super) fn load(&self) -> io::Result<(Vec<Route>, Vec<String>)> {
-        let (mut routes, mut wrong) = (Vec::new(), Vec::new());
+    /// All that is recorded. What is live is true of the port; where nothing is, the record is.
+    pub(super) fn load(&self) -> io::Result<Loaded> {
+        let mut loaded = Loaded::default();
         for entry in fs::read_dir(&self.dir)? {
             let place = entry?.path();
             match read_record(&place) {
-                Ok(Some(route)) if self.place(&route.id) == place => {
-                    let port = live(&place).unwrap_or(route.upstream_port);
-                    routes.push(Route { upstream_port: port, ..route });
+                Ok(Some(Record { id, given_up: true, .. })) => loaded.given_up.push(id),
+                Ok(Some(Record { id, domains, port, .. })) if self.place(&id) == place => {
+                    let upstream_port = live(&place).unwrap_or(port);
+                    loaded.routes.push(Route { id, domains, upstream_port });
                 }
-                Ok(Some(route)) => wrong.push(format!("{} says that it is of {}", place.display(), route.id)),
+                Ok(Some(record)) => loaded.wrong.push(format!("{} says that it is of {}", place.display(), record.id)),
                 Ok(None) => {}
-                Err(e) => wrong.push(format!("{}: {e}", place.join(RECORD).display())),
+                Err(e) => loaded.wrong.push(format!("{}: {e}", place.join(RECORD).display())),
             }
         }
-        Ok((routes, wrong))
+        Ok(loaded)
     }
 
     /// Where a route leads now.
@@ -107,10 +121,22 @@ impl Ledger {
 
     /// Records a route, so that a loss of power does not take it.
     pub(super) fn record(&self, route: &Route) -> io::Result<()> {
-        let record = Record { id: route.id.clone(), domains: route.domains.clone(), port: route.upstream_port };
-        let place = self.place(&route.id);
+        let Route { id, domains, upstream_port: port } = route.clone();
+        self.write(&Record { id, domains, port, given_up: false })
+    }
+
+    /// Records that a route is only to be removed, and has it lead nowhere.
+    pub(super) fn give_up(&self, id: &str) -> io::Result<()> {
+        self.write(&Record { id: id.to_owned(), domains: Vec::new(), port: 0, given_up: true })?;
+        let place = self.place(id);
+        gone_is_fine(fs::remove_file(place.join(ADDRESS)))?;
+        gone_is_fine(fs::remove_dir_all(place.join(UPSTREAM)))
+    }
+
+    fn write(&self, record: &Record) -> io::Result<()> {
+        let place = self.place(&record.id);
         make_readable(&place)?;
-        write_atomic(&place.join(RECORD), serde_json::to_string(&record)?.as_bytes(), 0o644)?;
+        write_atomic(&place.join(RECORD), serde_json::to_string(record)?.as_bytes(), 0o644)?;
         File::open(&self.dir)?.sync_all()
     }
 
@@ -165,13 +191,12 @@ fn name(id: &str) -> String {
     id.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("={byte:02X}") }).collect()
 }
 
-fn read_record(place: &Path) -> io::Result<Option<Route>> {
+fn read_record(place: &Path) -> io::Result<Option<Record>> {
     let text = match fs::read_to_string(place.join(RECORD)) {
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
         text => text?,
     };
-    let Record { id, domains, port } = serde_json::from_str(&text)?;
-    Ok(Some(Route { id, domains, upstream_port: port }))
+    Ok(Some(serde_json::from_str(&text)?))
 }
 
 fn live(place: &Path) -> Option<u16> {
@@ -288,7 +313,8 @@ mod tests {
         File::create(routes.join("cut/route.json")).unwrap().write_all(b"{\"id\":").unwrap();
         fs::rename(routes.join("moved"), routes.join("elsewhere")).unwrap();
         ledger.switch("no-record", 1).unwrap();
-        let (mut found, mut wrong) = ledger.load().unwrap();
+        let Loaded { routes: mut found, given_up, mut wrong } = ledger.load().unwrap();
+        assert_eq!(given_up, [""; 0]);
         found.sort_by(|a, b| a.id.cmp(&b.id));
         assert_eq!(found, [route("a", 2), route("b", 1), route("c/../d", 1)]);
         wrong.sort();
@@ -296,6 +322,29 @@ mod tests {
         ledger.forget("a").unwrap();
         ledger.forget("a").unwrap();
         assert_eq!(ledger.live("a"), None);
+    }
+
+    #[test]
+    fn a_route_that_is_given_up_leads_nowhere_and_is_known_until_it_is_forgotten_or_put_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = ledger(&dir);
+        for id in ["a", "b"] {
+            ledger.switch(id, 1).unwrap();
+            ledger.record(&route(id, 1)).unwrap();
+            ledger.give_up(id).unwrap();
+            assert_eq!(ledger.live(id), None);
+        }
+        // One that no record is of.
+        ledger.give_up("c").unwrap();
+        let mut loaded = ledger.load().unwrap();
+        loaded.given_up.sort();
+        assert_eq!((loaded.routes, loaded.given_up), (vec![], vec!["a".to_owned(), "b".to_owned(), "c".to_owned()]));
+        ledger.forget("a").unwrap();
+        ledger.forget("c").unwrap();
+        ledger.switch("b", 2).unwrap();
+        ledger.record(&route("b", 2)).unwrap();
+        let loaded = ledger.load().unwrap();
+        assert_eq!((loaded.routes, loaded.given_up), (vec![route("b", 2)], vec![]));
     }
 
     #[test]

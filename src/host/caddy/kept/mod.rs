@@ -15,7 +15,7 @@ use self::sight::Probe;
 use self::together::Waiting;
 use super::form::Form;
 use super::http::Answer;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Loaded};
 use super::server::{Listed, Server, insist};
 use super::{Caddy, RoutesDir};
 use crate::host::files::blocking;
@@ -44,6 +44,8 @@ struct State {
     waiting: BTreeMap<u64, Route>,
     /// Routes that Caddy did not take back, as they were.
     refused: BTreeMap<String, Value>,
+    /// Routes that are only to be removed.
+    given_up: BTreeSet<String>,
     /// Routes that were put back, until it is told.
     restored: BTreeSet<String>,
 }
@@ -53,13 +55,15 @@ impl Kept {
     pub(super) fn open(dir: &RoutesDir) -> io::Result<Self> {
         let seen = dir.seen_by_caddy.as_deref().unwrap_or(&dir.path);
         let ledger = Ledger::open(dir.path.clone(), seen)?;
-        let (routes, wrong) = ledger.load()?;
+        let Loaded { routes, given_up, wrong } = ledger.load()?;
         for problem in wrong {
             tracing::warn!("a route is not put back where it is lost: {problem}; deploy its application again");
         }
         let probe = Probe::new(&ledger)?;
         let routes = routes.into_iter().map(|route| (route.id.clone(), route)).collect();
-        Ok(Self { ledger: Arc::new(ledger), probe, state: Mutex::new(State { routes, ..State::default() }) })
+        let given_up = given_up.into_iter().collect();
+        let state = State { routes, given_up, ..State::default() };
+        Ok(Self { ledger: Arc::new(ledger), probe, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -94,6 +98,7 @@ impl Kept {
         self.files(move |ledger| ledger.record(&recorded)).await?;
         let mut state = self.state();
         state.refused.remove(&route.id);
+        state.given_up.remove(&route.id);
         state.routes.insert(route.id.clone(), route.clone());
         Ok(())
     }
@@ -103,7 +108,19 @@ impl Kept {
         self.files(move |ledger| ledger.forget(&forgotten)).await?;
         let mut state = self.state();
         state.refused.remove(id);
+        state.given_up.remove(id);
         state.routes.remove(id);
+        Ok(())
+    }
+
+    /// Forgets it as a route that is to be served, not as one that is to be removed.
+    async fn give_up(&self, id: &str) -> Result<(), ProxyError> {
+        let given_up = id.to_owned();
+        self.files(move |ledger| ledger.give_up(&given_up)).await?;
+        let mut state = self.state();
+        state.refused.remove(id);
+        state.routes.remove(id);
+        state.given_up.insert(id.to_owned());
         Ok(())
     }
 
@@ -151,6 +168,11 @@ impl Proxy for KeptCaddy {
             self.kept.forget(id).await?;
         }
         answer.ok()
+    }
+
+    async fn give_up_route(&self, id: &str) -> Result<(), ProxyError> {
+        let _turn = self.caddy.turn.lock().await;
+        self.kept.give_up(id).await
     }
 
     async fn list_routes(&self) -> Result<Vec<Route>, ProxyError> {

@@ -21,7 +21,8 @@ impl KeptCaddy {
         let (settled, whole) = {
             let mut state = self.kept.state();
             state.looks = state.looks.wrapping_add(1);
-            (state.settled.clone(), state.looks.is_multiple_of(limits::ROUTES_WHOLE_LOOK))
+            let whole = state.looks.is_multiple_of(limits::ROUTES_WHOLE_LOOK) || !state.given_up.is_empty();
+            (state.settled.clone(), whole)
         };
         if let Some(tag) = settled.filter(|_| !whole)
             && self.server().is_still(&tag).await?
@@ -29,12 +30,26 @@ impl KeptCaddy {
             return Ok(());
         }
         let _turn = self.caddy.turn.lock().await;
+        self.remove_given_up().await?;
         if self.kept.state().routes.is_empty() {
             // Not for the server, which may not be there: Caddy would log an error for each look.
             return self.caddy.http.get("config/").await?.ok();
         }
         self.mend_files().await?;
         insist(|| self.try_restore()).await?.ok()
+    }
+
+    async fn remove_given_up(&self) -> Result<(), ProxyError> {
+        let given_up = self.kept.state().given_up.clone();
+        for id in given_up {
+            let answer = self.server().delete(&id).await?;
+            if !answer.is_missing() {
+                answer.ok()?;
+                tracing::info!(route = id, "the route is removed, as was asked for while Caddy was away");
+            }
+            self.kept.forget(&id).await?;
+        }
+        Ok(())
     }
 
     /// One attempt; status 412 where the configuration changed meanwhile.
