@@ -13,7 +13,8 @@ pub enum ExitCode {
     Unavailable = 69,
 }
 
-/// The table, as `help` shows it.
+/// The table, as the manual shows it.
+#[cfg(test)]
 pub(super) const TABLE: &str = "\
 Exit codes:
   0   done
