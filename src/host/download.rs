@@ -12,6 +12,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::watch;
 
+use super::https;
 use crate::limits;
 use crate::secret::Secret;
 
@@ -104,7 +105,7 @@ pub(super) fn client() -> Result<Client, reqwest::Error> {
         }
     });
     let stall = limits::DOWNLOAD_STALL;
-    Client::builder().redirect(redirects).connect_timeout(stall).read_timeout(stall).build()
+    https::client().redirect(redirects).connect_timeout(stall).read_timeout(stall).build()
 }
 
 /// Fetches; tells how far it is.

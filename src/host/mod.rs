@@ -13,6 +13,7 @@
 mod command;
 mod download;
 mod event_file;
+mod https;
 mod log;
 mod proxy;
 mod real;

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::download::{self, Download, DownloadError, Transfer};
+use super::https;
 use super::sockets;
 use super::world::{Connection, HttpAnswer, Network, Probe, ProbeAnswer};
 use crate::limits;
@@ -31,8 +32,7 @@ impl SystemNetwork {
     pub fn new() -> Result<Self, reqwest::Error> {
         // An answer counts as it is given: redirects are answers, proxies would answer in the application's place, and a
         // kept connection would hide that the application takes no new ones.
-        let client =
-            reqwest::Client::builder().redirect(Policy::none()).no_proxy().pool_max_idle_per_host(0).build()?;
+        let client = https::client().redirect(Policy::none()).no_proxy().pool_max_idle_per_host(0).build()?;
         Ok(Self { client, downloads: download::client()? })
     }
 

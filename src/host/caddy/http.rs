@@ -10,6 +10,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
+use crate::host::https;
 use crate::host::proxy::ProxyError;
 use crate::limits;
 
@@ -18,7 +19,7 @@ pub(super) const CHANGED: u16 = 412;
 
 /// A client for admin APIs. Caddy closes its connections when it loads a configuration, so none is kept.
 pub(super) fn client() -> Result<Client, reqwest::Error> {
-    let client = Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
+    let client = https::client().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
     client.timeout(limits::CADDY_REQUEST).build()
 }
 
