@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -35,7 +36,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     let Parts { state, ports, events, monitor, live, figures, build, engine } = parts;
     say_up(&events);
     // Early, so that a Caddy that is not there has been waited for when the node is.
-    tasks.spawn(watch::keep_routes(host.clone(), events.clone(), shutdown.requested.clone()));
+    tasks.spawn(watch::keep_routes(host.clone(), events.clone(), shutdown.requested.clone()).boxed());
     let metrics = Metrics::open(&config).await?;
     // The name first: whoever has it owns what carries it.
     let registered = Node::register(node_settings(&config, &shutdown)).await?;
@@ -44,7 +45,7 @@ pub async fn run(config: Config, shutdown: Shutdown) -> anyhow::Result<()> {
     watch_all((&live, &monitor, &figures), &tasks, &shutdown);
     let (storage, git) = (host.storage.clone(), Git::new(host.clone(), tasks.clone()));
     let sources = git.clone();
-    tasks.spawn(async move { sources.sweep().await });
+    tasks.spawn(async move { sources.sweep().await }.boxed());
     let api = Api {
         git,
         build,
@@ -133,7 +134,7 @@ fn look_around(config: &Config) {
 /// reachable then, all the more.
 async fn recover(engine: &Engine, tasks: &TaskTracker) {
     let engine = engine.clone();
-    let recovery = tasks.spawn(async move { engine.recover().await });
+    let recovery = tasks.spawn(async move { engine.recover().await }.boxed());
     if tokio::time::timeout(limits::RECOVERY_BEFORE_SERVING, recovery).await.is_err() {
         tracing::warn!("a container engine is slow to answer; what runs there will be known when it does");
     }
@@ -150,7 +151,7 @@ async fn begin_events(events: &Events, tasks: &TaskTracker) -> CancellationToken
     events.open(&host::boot_id()).await;
     let end = CancellationToken::new();
     let (events, written) = (events.clone(), end.clone());
-    tasks.spawn(async move { events.run(written).await });
+    tasks.spawn(async move { events.run(written).await }.boxed());
     end
 }
 
@@ -158,15 +159,15 @@ async fn begin_events(events: &Events, tasks: &TaskTracker) -> CancellationToken
 fn watch_all((live, monitor, figures): (&Live, &Monitor, &Figures), tasks: &TaskTracker, shutdown: &Shutdown) {
     let (live, monitor, figures) = (live.clone(), monitor.clone(), figures.clone());
     let [stop_live, stop_monitor, stop_figures] = std::array::from_fn(|_| shutdown.requested.clone());
-    tasks.spawn(async move { live.run(stop_live).await });
-    tasks.spawn(async move { monitor.run(stop_monitor).await });
-    tasks.spawn(async move { figures.run(stop_figures).await });
+    tasks.spawn(async move { live.run(stop_live).await }.boxed());
+    tasks.spawn(async move { monitor.run(stop_monitor).await }.boxed());
+    tasks.spawn(async move { figures.run(stop_figures).await }.boxed());
 }
 
 /// Lets commands of this machine reach the agent. Without them it does its work all the same.
 async fn serve_commands(config: &Config, node: &Node, (tasks, shutdown): (&TaskTracker, &Shutdown)) {
     match control::Server::open(&config.data_dir).await {
-        Ok(server) => drop(tasks.spawn(server.serve(node.clone(), shutdown.requested.clone()))),
+        Ok(server) => drop(tasks.spawn(server.serve(node.clone(), shutdown.requested.clone()).boxed())),
         Err(e) => {
             let e = anyhow::Error::from(e);
             tracing::warn!("commands such as `otturnaut rpc` will not reach this agent: {e:#}");
@@ -201,8 +202,8 @@ impl Metrics {
             mission_control: Arc::new(move || node.peer().map(|(_, since)| since.is_some())),
         };
         let (events, until, end) = (events.clone(), shutdown.requested.clone(), shutdown.requested.clone());
-        tasks.spawn(async move { tally.follow(events, until).await });
-        tasks.spawn(server.serve(sources, end));
+        tasks.spawn(async move { tally.follow(events, until).await }.boxed());
+        tasks.spawn(server.serve(sources, end).boxed());
     }
 }
 

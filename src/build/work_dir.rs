@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -59,7 +60,7 @@ impl Drop for WorkDir {
         }
         let (files, path) = (Arc::clone(&self.files), std::mem::take(&mut self.path));
         if let Ok(runtime) = Handle::try_current() {
-            self.tasks.spawn_on(async move { remove(&*files, &path).await }, &runtime);
+            self.tasks.spawn_on(async move { remove(&*files, &path).await }.boxed(), &runtime);
         } else {
             tracing::warn!(path = %path.display(), "a source directory is left: the agent has ended");
         }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{exit_code, start};
 
@@ -244,7 +244,8 @@ pub(super) fn parse() -> Result<Cli, clap::Error> {
     Cli::try_parse()
 }
 
-/// The command line as a whole, for the manual and the completions.
+/// The command line as a whole: what the manual and the completions are made of.
+#[cfg(test)]
 pub(super) fn whole() -> clap::Command {
-    Cli::command().after_long_help(exit_code::TABLE)
+    <Cli as clap::CommandFactory>::command().after_long_help(exit_code::TABLE)
 }

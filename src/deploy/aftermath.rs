@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
 use futures::future::join_all;
 use tokio::time::{sleep, timeout};
 
@@ -23,15 +24,18 @@ pub(super) fn is_due(open: &OpenRun) -> bool {
 pub(super) fn wait(engine: &Arc<Inner>, run: Run) {
     engine.journal.settle(&Record::Undone { run: run.id, notes: Box::new(run.notes.clone()) });
     let inner = Arc::clone(engine);
-    engine.tasks.spawn(async move {
-        let closing = inner.closing.clone();
-        let aftermath = async {
-            let restarts = join_all(run.notes.stopped.iter().map(|old| stay_up(&inner, &run, old)));
-            tokio::join!(look_again(&run), restarts);
-            inner.journal.settle(&Record::Ended { run: run.id });
-        };
-        closing.run_until_cancelled(aftermath).await;
-    });
+    engine.tasks.spawn(
+        async move {
+            let closing = inner.closing.clone();
+            let aftermath = async {
+                let restarts = join_all(run.notes.stopped.iter().map(|old| stay_up(&inner, &run, old)));
+                tokio::join!(look_again(&run), restarts);
+                inner.journal.settle(&Record::Ended { run: run.id });
+            };
+            closing.run_until_cancelled(aftermath).await;
+        }
+        .boxed(),
+    );
 }
 
 /// Removes containers that the engine had not made yet when they were looked for before.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
@@ -229,7 +230,7 @@ impl Engine {
         let reporter = Reporter::new(&self.0.settings.events, about, progress).shown_at(place);
         let run = Undeploy::new(id, &self.0, request, reporter);
         let inner = Arc::clone(&self.0);
-        let task = self.0.tasks.spawn(async move { inner.undeploy(run, ticket, cancel).await });
+        let task = self.0.tasks.spawn(async move { inner.undeploy(run, ticket, cancel).await }.boxed());
         task.await.unwrap_or(Err(UndeployError::Crashed))
     }
 
@@ -240,10 +241,13 @@ impl Engine {
             return;
         }
         let inner = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            let closing = inner.closing.clone();
-            closing.run_until_cancelled(inner.recover_patiently()).await;
-        });
+        self.0.tasks.spawn(
+            async move {
+                let closing = inner.closing.clone();
+                closing.run_until_cancelled(inner.recover_patiently()).await;
+            }
+            .boxed(),
+        );
     }
 
     /// Starts nothing new, gives running deploys `grace` to end, then cancels them and waits a bounded time for their undo.
@@ -285,7 +289,7 @@ impl Engine {
             down_since: None,
         };
         let inner = Arc::clone(&self.0);
-        let task = self.0.tasks.spawn(async move { inner.deploy(run, ticket, options.deadline).await });
+        let task = self.0.tasks.spawn(async move { inner.deploy(run, ticket, options.deadline).await }.boxed());
         match task.await {
             Ok(Ok(deployed)) => Ok(deployed),
             Ok(Err((reason, stuck))) => Err(failure(reason, begun, stuck)),

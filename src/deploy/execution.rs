@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -69,7 +70,7 @@ impl Inner {
             torn: Mutex::default(),
         });
         let (journal, ended) = (inner.journal.clone(), inner.ended.clone());
-        inner.background.spawn(async move { ended.run_until_cancelled(journal.write()).await });
+        inner.background.spawn(async move { ended.run_until_cancelled(journal.write()).await }.boxed());
         inner
     }
 

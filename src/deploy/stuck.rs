@@ -9,6 +9,7 @@ use super::runs::{RunInfo, RunKind, RunState};
 use super::saga::{self, Stuck};
 use super::steps;
 use crate::limits;
+use futures::FutureExt;
 
 /// Puts on record what could not be undone, and tries again in the background.
 pub(super) fn keep(engine: &Arc<Inner>, mut run: Run, stuck: &[Stuck]) {
@@ -16,10 +17,13 @@ pub(super) fn keep(engine: &Arc<Inner>, mut run: Run, stuck: &[Stuck]) {
     // Whoever waited for it has been told.
     run.progress = run.progress.silent();
     let inner = Arc::clone(engine);
-    engine.tasks.spawn(async move {
-        let closing = inner.closing.clone();
-        closing.run_until_cancelled(retry(&inner, run)).await;
-    });
+    engine.tasks.spawn(
+        async move {
+            let closing = inner.closing.clone();
+            closing.run_until_cancelled(retry(&inner, run)).await;
+        }
+        .boxed(),
+    );
 }
 
 /// All that is on record as stuck.

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Response, StatusCode};
+use reqwest::{Client, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::watch;
 
+use super::https;
 use crate::limits;
 use crate::secret::Secret;
 
@@ -92,7 +93,7 @@ pub enum DownloadError {
 }
 
 /// A client for downloads.
-pub(super) fn client() -> ClientBuilder {
+pub(super) fn client() -> Result<Client, reqwest::Error> {
     let redirects = Policy::custom(|attempt| {
         let from_tls = attempt.previous().iter().any(|url| url.scheme() == "https");
         if from_tls && attempt.url().scheme() != "https" {
@@ -104,7 +105,7 @@ pub(super) fn client() -> ClientBuilder {
         }
     });
     let stall = limits::DOWNLOAD_STALL;
-    Client::builder().redirect(redirects).connect_timeout(stall).read_timeout(stall)
+    https::client().redirect(redirects).connect_timeout(stall).read_timeout(stall).build()
 }
 
 /// Fetches; tells how far it is.

@@ -187,6 +187,8 @@ fn size(path: &Path) -> u64 {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
+    // One kind of task for each kind of answer, rather than for each thing that is done.
+    let work: Box<dyn FnOnce() -> io::Result<T> + Send> = Box::new(work);
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
 }
 

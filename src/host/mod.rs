@@ -10,10 +10,10 @@
 //!        --> Machine   (machine/)                          how busy it is, what room it has
 //! ```
 
-mod client;
 mod command;
 mod download;
 mod event_file;
+mod https;
 mod log;
 mod proxy;
 mod real;

@@ -11,17 +11,17 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::client::Clients;
 use super::download::{self, Download, DownloadError, Transfer};
+use super::https;
 use super::sockets;
 use super::world::{Connection, HttpAnswer, Network, Probe, ProbeAnswer};
 use crate::limits;
 
 /// This machine's network.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SystemNetwork {
-    probes: Clients,
-    downloads: Clients,
+    client: reqwest::Client,
+    downloads: reqwest::Client,
 }
 
 impl SystemNetwork {
@@ -32,12 +32,12 @@ impl SystemNetwork {
     pub fn new() -> Result<Self, reqwest::Error> {
         // An answer counts as it is given: redirects are answers, proxies would answer in the application's place, and a
         // kept connection would hide that the application takes no new ones.
-        let probes = || reqwest::Client::builder().redirect(Policy::none()).no_proxy().pool_max_idle_per_host(0);
-        Ok(Self { probes: Clients::new(probes)?, downloads: Clients::new(download::client)? })
+        let client = https::client().redirect(Policy::none()).no_proxy().pool_max_idle_per_host(0).build()?;
+        Ok(Self { client, downloads: download::client()? })
     }
 
     async fn get(&self, url: &str, host: Option<&str>, limit: Duration) -> ProbeAnswer {
-        let mut request = self.probes.of(url).get(url).timeout(limit);
+        let mut request = self.client.get(url).timeout(limit);
         if let Some(host) = host {
             request = request.header(HOST, host);
         }
@@ -107,7 +107,7 @@ impl Network for SystemNetwork {
     }
 
     async fn download(&self, download: &Download, progress: watch::Sender<Transfer>) -> Result<(), DownloadError> {
-        download::fetch(self.downloads.trusting(), download, &progress).await
+        download::fetch(&self.downloads, download, &progress).await
     }
 
     async fn owners(&self, connections: &[Connection]) -> Vec<String> {

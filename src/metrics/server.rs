@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::FutureExt;
 use hyper::header::{ALLOW, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -54,10 +55,13 @@ impl Server {
                 match self.0.accept().await {
                     Ok((stream, _)) => {
                         let sources = sources.clone();
-                        connections.spawn(async move {
-                            answer(stream, sources).await;
-                            drop(place);
-                        });
+                        connections.spawn(
+                            async move {
+                                answer(stream, sources).await;
+                                drop(place);
+                            }
+                            .boxed(),
+                        );
                     }
                     Err(error) => {
                         tracing::debug!(%error, "no connection for metrics could be taken");

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -58,17 +59,20 @@ impl Listener {
     /// Takes connections until the node stops.
     pub(super) fn serve(self, node: &Node) {
         let node = node.clone();
-        node.0.tasks.clone().spawn(async move {
-            let mut acceptor = Acceptor::new(self.socket);
-            loop {
-                let (stream, seat) = tokio::select! {
-                    accepted = acceptor.next(&node.0.handshakes) => accepted,
-                    () = node.0.stop.cancelled() => return,
-                };
-                let serving = node.clone();
-                node.0.tasks.spawn(async move { serving.accept(stream, seat).await });
+        node.0.tasks.clone().spawn(
+            async move {
+                let mut acceptor = Acceptor::new(self.socket);
+                loop {
+                    let (stream, seat) = tokio::select! {
+                        accepted = acceptor.next(&node.0.handshakes) => accepted,
+                        () = node.0.stop.cancelled() => return,
+                    };
+                    let serving = node.clone();
+                    node.0.tasks.spawn(async move { serving.accept(stream, seat).await });
+                }
             }
-        });
+            .boxed(),
+        );
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use rand::RngExt;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -67,7 +68,7 @@ impl Node {
     fn start_dialling(&self, peer: &Atom) -> Result<(), DialError> {
         if let Some(dialling) = self.0.links.dialling(peer) {
             let node = self.clone();
-            self.0.tasks.spawn(async move { node.dial(dialling).await });
+            self.0.tasks.spawn(async move { node.dial(dialling).await }.boxed());
             return Ok(());
         }
         // Another may have begun in between.
@@ -140,12 +141,15 @@ async fn open_at(epmd: SocketAddr, alive: &str) -> Result<TcpStream, DialError> 
 pub(super) fn keep_peer(node: &Node) {
     let Some(peer) = node.0.settings.peer.clone() else { return };
     let keeping = node.clone();
-    node.0.tasks.spawn(async move {
-        tokio::select! {
-            () = keep(&keeping, &peer) => {}
-            () = keeping.0.stop.cancelled() => {}
+    node.0.tasks.spawn(
+        async move {
+            tokio::select! {
+                () = keep(&keeping, &peer) => {}
+                () = keeping.0.stop.cancelled() => {}
+            }
         }
-    });
+        .boxed(),
+    );
 }
 
 async fn keep(node: &Node, peer: &Atom) {

@@ -69,6 +69,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -287,13 +288,14 @@ impl Node {
         process.supervisor = supervisor;
         // Where the table is full the process has ended before it began: its watchers hear `noproc`.
         if self.0.processes.insert(process, None, None).is_ok() {
-            self.run(pid.clone(), kill, body(pid.clone()));
+            self.run(pid.clone(), kill, body(pid.clone()).boxed());
         }
         pid
     }
 
-    /// Runs a process's future to its end, or until it is killed; then tells who watches it.
-    fn run(&self, pid: Pid, kill: Arc<Kill>, body: impl Future<Output = Term> + Send + 'static) {
+    /// Runs a process's future to its end, or until it is killed; then tells who watches it. In a box: so all processes are one
+    /// kind of task, whose machinery is in the program once.
+    fn run(&self, pid: Pid, kill: Arc<Kill>, body: BoxFuture<'static, Term>) {
         let node = self.clone();
         self.0.tasks.spawn(async move {
             let reason = {

@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use futures::FutureExt;
+
 use super::call::{self, From};
 use super::control::{self, Target};
 use super::dispatch::Mailbox;
@@ -108,14 +110,15 @@ fn run(to: &Mailbox<'_>, call: Call, (caller, group_leader): (Pid, Term), reply:
             let (context, args) = (context(this.clone()), call.args.clone());
             // A link that ends meanwhile is not held on to: much may wait in its queue.
             let (of, link, rex) = (node.clone(), Arc::downgrade(to.link), to.pid.clone());
-            node.run(this, kill, async move {
+            let running = async move {
                 let result = body(context, args).await;
                 if let Some(link) = link.upgrade() {
                     answer(&Way { node: &of, link: &link, rex: &rex }, &reply, value(result, &call));
                     link.queue.flush();
                 }
                 atom("normal")
-            });
+            };
+            node.run(this, kill, running.boxed());
         }
     }
 }

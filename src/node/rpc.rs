@@ -189,7 +189,7 @@ impl Started<'_> {
             let result = AssertUnwindSafe(async move { body(context, args).await }).catch_unwind().await;
             sendable(reason(&answer, &call, result.unwrap_or_else(|panic| Err(panicked(&*panic)))), &answer)
         };
-        self.node.run(self.pid.clone(), kill, running);
+        self.node.run(self.pid.clone(), kill, running.boxed());
     }
 
     fn linked(&self) -> Option<Linked> {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::StreamExt;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
@@ -100,7 +101,7 @@ impl Live {
                     if !known.contains(&target) {
                         known.push(target.clone());
                         let live = self.clone();
-                        followed.spawn(async move { live.follow(target, runtime).await });
+                        followed.spawn(async move { live.follow(target, runtime).await }.boxed());
                     }
                 }
                 sleep(limits::ENGINES_LOOK).await;

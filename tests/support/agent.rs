@@ -46,6 +46,8 @@ impl Agent {
         command.args(["-c", &format!("ulimit {limit} && exec \"$0\" start"), BINARY]);
         command.env_clear().env("ERL_EPMD_PORT", epmd_port.to_string());
         command.env("OTTURNAUT_DIST_PORT", dist_port.to_string());
+        // A bare machine: it has no authorities that servers' certificates could be checked by.
+        command.env("SSL_CERT_FILE", "/nowhere/authorities.pem").env("SSL_CERT_DIR", "/nowhere");
         command
     }
 

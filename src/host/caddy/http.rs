@@ -7,9 +7,10 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use reqwest::header::{ETAG, IF_MATCH};
 use reqwest::redirect::Policy;
-use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 
+use crate::host::https;
 use crate::host::proxy::ProxyError;
 use crate::limits;
 
@@ -17,9 +18,9 @@ use crate::limits;
 pub(super) const CHANGED: u16 = 412;
 
 /// A client for admin APIs. Caddy closes its connections when it loads a configuration, so none is kept.
-pub(super) fn client() -> ClientBuilder {
-    let client = Client::builder().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
-    client.timeout(limits::CADDY_REQUEST)
+pub(super) fn client() -> Result<Client, reqwest::Error> {
+    let client = https::client().no_proxy().redirect(Policy::none()).pool_max_idle_per_host(0);
+    client.timeout(limits::CADDY_REQUEST).build()
 }
 
 /// An admin API at its address.

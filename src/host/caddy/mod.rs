@@ -20,7 +20,6 @@ use serde_json::Value;
 use self::http::{Answer, Http};
 use self::kept::{Kept, KeptCaddy};
 use self::server::{Server, insist};
-use super::client::Clients;
 use super::proxy::{Proxies, Proxy, ProxyError, ProxySettings, ProxyWriter, Route};
 
 /// The directory of files that say where routes lead.
@@ -35,7 +34,7 @@ pub struct RoutesDir {
 /// All Caddys that calls named.
 pub struct Caddys {
     defaults: ProxySettings,
-    clients: Clients,
+    client: reqwest::Client,
     /// One order of writes for each address.
     turns: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// The routes of the configured one; nothing where they have no directory.
@@ -48,7 +47,7 @@ impl Caddys {
     /// # Errors
     /// The HTTP client cannot be made.
     pub fn new(defaults: ProxySettings, dir: &RoutesDir) -> Result<Self, reqwest::Error> {
-        let clients = Clients::new(http::client)?;
+        let client = http::client()?;
         let kept = Kept::open(dir).inspect_err(|error| {
             let dir = dir.path.display();
             tracing::warn!(
@@ -56,7 +55,7 @@ impl Caddys {
                  Caddy's configuration"
             );
         });
-        Ok(Self { defaults, clients, turns: Mutex::default(), kept: kept.ok().map(Arc::new) })
+        Ok(Self { defaults, client, turns: Mutex::default(), kept: kept.ok().map(Arc::new) })
     }
 }
 
@@ -70,7 +69,7 @@ impl Proxies for Caddys {
         // Addresses that nobody uses now are forgotten: callers may name any number of them.
         turns.retain(|url, turn| *url == settings.base_url || Arc::strong_count(turn) > 1);
         let turn = turns.entry(settings.base_url.clone()).or_default().clone();
-        let http = Http { client: self.clients.of(&settings.base_url).clone(), base_url: settings.base_url.clone() };
+        let http = Http { client: self.client.clone(), base_url: settings.base_url.clone() };
         let mut caddy = Caddy { http, settings: settings.clone(), turn };
         match &self.kept {
             Some(kept) if settings.base_url == self.defaults.base_url => {

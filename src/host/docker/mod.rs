@@ -47,9 +47,9 @@ use tokio_util::io::ReaderStream;
 
 use self::api::Api;
 use self::info::Info;
-use super::client::without_authorities;
 use super::command::{Batch, Line};
 use super::download::Transfer;
+use super::https;
 use super::log::{LogQuery, LogReader};
 use super::runtime::{
     Container, EngineEvents, EngineSpace, ExecEnd, Image, Runtime, RuntimeError, RuntimeKind, RuntimeTarget, Runtimes,
@@ -95,7 +95,7 @@ impl Engines {
         if apis.len() >= limits::ENGINE_SOCKETS {
             apis.clear();
         }
-        let client = without_authorities(reqwest::Client::builder()).unix_socket(socket).no_proxy().build().ok()?;
+        let client = https::client().unix_socket(socket).no_proxy().build().ok()?;
         apis.insert(socket.to_owned(), client.clone());
         Some(client)
     }

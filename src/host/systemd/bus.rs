@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use zbus::zvariant::Type;
-use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant, Proxy, message};
+use zbus::{Connection, MatchRule, Message, MessageStream, OwnedObjectPath, OwnedVariant, message};
 
 use crate::limits;
 
@@ -91,8 +91,7 @@ impl Bus {
         R: DeserializeOwned + Type,
     {
         let asking = async {
-            let proxy = Proxy::new(&self.connection, SYSTEMD, path, interface).await?;
-            let answer = proxy.call_method(method, body).await?;
+            let answer = self.connection.call_method(Some(SYSTEMD), path, Some(interface), method, body).await?;
             answer.body().deserialize::<R>()
         };
         within(limits::ENGINE_REQUEST, asking).await
@@ -100,11 +99,11 @@ impl Bus {
 
     /// Starts or stops a unit and waits for the end of the job.
     pub(super) async fn job(&self, method: &str, unit: &str, limit: Duration) -> Result<(), BusError> {
-        let proxy = Proxy::new(&self.connection, SYSTEMD, MANAGER_PATH, MANAGER).await?;
-        let mut removed = proxy.receive_signal("JobRemoved").await?;
+        let rule = MatchRule::builder().msg_type(message::Type::Signal).sender(SYSTEMD).path(MANAGER_PATH);
+        let mut removed = self.signals(rule.interface(MANAGER).member("JobRemoved").build()?).await?;
         let job: OwnedObjectPath = self.call(method, &(unit, "replace")).await?;
         let ended = async {
-            while let Some(signal) = removed.next().await {
+            while let Some(Ok(signal)) = removed.next().await {
                 let body = signal.body();
                 let Ok((_, path, _, result)) = body.deserialize::<(u32, OwnedObjectPath, String, String)>() else {
                     continue;
@@ -145,6 +144,10 @@ impl Bus {
             .member("PropertiesChanged")
             .path_namespace("/org/freedesktop/systemd1/unit")
             .build()?;
+        self.signals(rule).await
+    }
+
+    async fn signals(&self, rule: MatchRule<'_>) -> Result<MessageStream, BusError> {
         Ok(MessageStream::for_match_rule(rule, &self.connection, NonZeroUsize::new(limits::ENGINE_EVENTS)).await?)
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,12 +54,15 @@ impl Keeper {
             Place::Own(creation) => *creation,
         };
         let (tracker, stop) = (tasks.clone(), stop.clone());
-        tasks.spawn(async move {
-            tokio::select! {
-                () = self.keep(place, &tracker, &stop) => {}
-                () = stop.cancelled() => {}
+        tasks.spawn(
+            async move {
+                tokio::select! {
+                    () = self.keep(place, &tracker, &stop) => {}
+                    () = stop.cancelled() => {}
+                }
             }
-        });
+            .boxed(),
+        );
         Ok(creation)
     }
 
@@ -78,7 +82,7 @@ impl Keeper {
         let creation = server.next_creation();
         for listener in listeners {
             let (server, tracker, stop) = (server.clone(), tasks.clone(), stop.clone());
-            tasks.spawn(async move { server.serve(listener, &tracker, &stop).await });
+            tasks.spawn(async move { server.serve(listener, &tracker, &stop).await }.boxed());
         }
         tracing::info!(port = self.epmd_port, "no EPMD answered, serving it");
         Ok(Place::Own(creation))

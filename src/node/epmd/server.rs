@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -95,12 +96,15 @@ impl Server {
                 () = stop.cancelled() => return,
             };
             let (server, stop) = (self.clone(), stop.clone());
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = server.attend(stream, seat, port) => {}
-                    () = stop.cancelled() => {}
+            tasks.spawn(
+                async move {
+                    tokio::select! {
+                        () = server.attend(stream, seat, port) => {}
+                        () = stop.cancelled() => {}
+                    }
                 }
-            });
+                .boxed(),
+            );
         }
     }
 
