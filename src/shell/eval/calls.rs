@@ -42,7 +42,7 @@ impl Evaluator {
     }
 
     /// A function of the shell.
-    pub(super) async fn local(&mut self, name: &str, args: Vec<Value>) -> Outcome {
+    pub(in crate::shell) async fn local(&mut self, name: &str, args: Vec<Value>) -> Outcome {
         if let Some(body) = library::find("", name, args.len()) {
             return self.run_body(body, args).await;
         }

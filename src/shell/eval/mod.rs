@@ -11,7 +11,7 @@ mod operators;
 mod patterns;
 
 pub(super) use collections::access;
-pub(super) use operators::{add as operators_add, float, from_big, integer as big, power};
+pub(super) use operators::{add as operators_add, from_big, integer as big, power};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -86,7 +86,12 @@ pub(super) fn unary(sign: &str, operand: Value) -> Outcome {
             term if term.is_atom("false") => Ok(true.into()),
             _ => Err(Raise::error(crate::term::atom("badarg"))),
         },
-        "-" => operate("-", Term::Int(0), operand.term()?).map(Value::Term),
+        "-" => match operand.term()? {
+            Term::Float(value) => {
+                Float::new(-value.get()).map(|value| Term::Float(value).into()).map_err(|_| fault::arithmetic())
+            }
+            other => operate("-", Term::Int(0), other).map(Value::Term),
+        },
         _ => operate("+", Term::Int(0), operand.term()?).map(Value::Term),
     }
 }
@@ -116,7 +121,9 @@ fn operate(sign: &str, left: Term, right: Term) -> Result<Term, Raise> {
                 check_size(a.len() + b.len())?;
                 Ok(Term::Binary([&a[..], &b[..]].concat().into()))
             }
-            _ => Err(Raise::argument(format!("<> wants two texts, got {left:?} and {right:?}"))),
+            (Term::Binary(_), other) | (other, _) => {
+                Err(Raise::argument(format!("expected binary argument in <> operator but got: {other:?}")))
+            }
         },
         "++" => append(left, right),
         "--" => subtract(left, right),

@@ -1,8 +1,13 @@
 //! What the shell has of Elixir's own modules: the basics of `Enum`, `Map`, `Keyword`, `String` and their kin on what the
 //! node's functions give. Everything else is the node's tables.
 
+mod carrying;
+mod date;
 mod enumerables;
+mod erlang;
+mod graphemes;
 mod kernel;
+mod keyed;
 mod keywords;
 mod lists;
 mod maps;
@@ -75,7 +80,11 @@ impl Entry {
     }
 }
 
-const TABLES: [&[Entry]; 12] = [
+const TABLES: [&[Entry]; 16] = [
+    date::ENTRIES,
+    carrying::ENTRIES,
+    keyed::ENTRIES,
+    erlang::ENTRIES,
     kernel::ENTRIES,
     enumerables::ENTRIES,
     searching::ENTRIES,
@@ -183,6 +192,7 @@ pub(super) fn to_text(term: &Term) -> Result<String, Raise> {
             let shown = Inspect::new(term).to_string();
             Ok(shown.trim_start_matches("~U[").trim_end_matches(']').to_owned())
         }
+        Term::Map(map) => crate::term::calendar(map).map(|(_, text)| text).ok_or_else(refuse),
         _ => Err(refuse()),
     }
 }
@@ -216,6 +226,11 @@ fn integer(args: &[Term], at: usize) -> Result<i64, Raise> {
 fn list_of(args: &[Term], at: usize) -> Result<&[Term], Raise> {
     let found = arg(args, at)?;
     found.as_list().ok_or_else(|| Raise::argument(format!("wanted a list, got {}", Inspect::short(found, 100))))
+}
+
+/// The data of several values.
+fn terms_of(args: Vec<Value>) -> Result<Vec<Term>, Raise> {
+    super::value::terms(args)
 }
 
 /// The value of that place, taken out.
