@@ -324,10 +324,24 @@ async fn sizes_are_bounded() {
         "String.duplicate(\"ab\", 10_000_000) |> String.replace(\"a\", String.duplicate(\"x\", 1000))",
         "Enum.map(1..1_000_000, fn x -> {x, x, x} end) |> inspect(limit: :infinity) |> String.length()",
         "for x <- 1..100_000, do: String.duplicate(\"x\", 100_000)",
+        "put_in(%{}, Enum.to_list(1..1_000_000), 1)",
+        "Enum.zip(List.duplicate(1..1_000_000, 30))",
+        "List.zip(List.duplicate(1..1_000_000, 30))",
+        "Enum.chunk_every(1..900_000, 1000, 1)",
+        "Enum.flat_map_reduce(1..1000, 0, fn _, sum -> {1..10_000, sum} end)",
+        "Enum.scan(1..100_000, [], fn x, all -> [x | all] end)",
+        "Integer.undigits(List.duplicate(9, 100_000))",
+        "String.pad_leading(\"a\", 30_000_000, \"e\\u0301\")",
+        "String.jaro_distance(String.duplicate(\"a\", 100_000), String.duplicate(\"b\", 100_000))",
+        "String.contains?(String.duplicate(\"a\", 30_000_000), List.duplicate(\"b\", 100_000))",
+        "Keyword.merge(List.duplicate({:a, 1}, 500_000), List.duplicate({:b, 1}, 500_000)) |> length()",
+        "Enum.reduce(1..1_000_000, String.duplicate(\"a\", 30_000_000), fn _, text -> String.trim(text) end)",
     ] {
         shell.survives(line).await;
         assert!(peak() < before + 900, "{} MiB after {line}", peak());
     }
+    // Without going over them.
+    assert_eq!(shell.shown("{5 in 1..10_000_000_000, Enum.count(1..10_000_000_000//3)}").await, "{true, 3333333334}");
     ticks.abort();
     eprintln!("peak {} MiB (before: {before}), longest gap {:?} ms", peak(), longest);
     assert!(longest.load(Ordering::Relaxed) < 5_000, "others waited {longest:?} ms");

@@ -59,6 +59,7 @@ impl Evaluator {
     /// Evaluates expressions in order; gives the value of the last.
     pub(super) async fn run(&mut self, all: &[Expr], scope: &mut Scope) -> Outcome {
         (self.steps, self.depth) = (0, 0);
+        self.meter.begin();
         let mut last = Value::Term(Term::NIL);
         for expression in all {
             last = self.eval(expression, scope).await?;

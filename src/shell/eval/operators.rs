@@ -6,7 +6,7 @@ use num_bigint::BigInt;
 
 use super::{Evaluator, Outcome, Raise, Value, check_size};
 use crate::shell::fault;
-use crate::shell::library::elements;
+use crate::shell::library::is_in;
 use crate::shell::syntax::Expr;
 use crate::shell::value::{Held, Scope};
 use crate::term::{Float, Term, order};
@@ -127,7 +127,7 @@ fn operate(sign: &str, left: Term, right: Term) -> Result<Term, Raise> {
         },
         "++" => append(left, right),
         "--" => subtract(left, right),
-        "in" => Ok(elements(&right)?.contains(&left).into()),
+        "in" => Ok(is_in(&left, &right)?.into()),
         "=~" => match (left.as_text(), right.as_text()) {
             (Some(text), Some(part)) => Ok(text.contains(part).into()),
             _ => Err(fault::unknown("=~ with something else than two texts")),

@@ -7,7 +7,7 @@ use super::{Entry, each, elements, empty_error, enumerables, list_of, lists, tak
 use crate::shell::eval::{Evaluator, Outcome};
 use crate::shell::fault::about;
 use crate::shell::value::Value;
-use crate::term::{Map, Term, tuple};
+use crate::term::{Term, tuple};
 
 const ENUM: &str = "Elixir.Enum";
 
@@ -188,16 +188,11 @@ fn split_with(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome>
     async move {
         let (all, function) = each(args)?;
         let answers = shell.apply_each(&function, &all).await?;
-        let (mut one, mut other) = (Map::new(), Map::new());
-        for (element, answer) in all.iter().zip(answers) {
-            let (key, value) = enumerables::pair(element)?;
-            if Value::Term(answer).is_true() {
-                one.insert(key, value)
-            } else {
-                other.insert(key, value)
-            };
-        }
-        Ok(tuple([Term::Map(one), Term::Map(other)]).into())
+        let pairs = all.iter().map(enumerables::pair).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let truths = answers.into_iter().map(|answer| Value::Term(answer).is_true());
+        let (one, other): (Vec<_>, Vec<_>) = pairs.zip(truths).partition(|(_, truth)| *truth);
+        let map = |pairs: Vec<((Term, Term), bool)>| Term::Map(pairs.into_iter().map(|(pair, _)| pair).collect());
+        Ok(tuple([map(one), map(other)]).into())
     }
     .boxed()
 }

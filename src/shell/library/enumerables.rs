@@ -19,7 +19,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::pure(ENUM, "at", 2..=3, |args| Ok(at(args)?.unwrap_or_else(|| args.get(2).cloned().unwrap_or(Term::NIL)))),
     Entry::pure(ENUM, "chunk_every", 2..=4, chunk_every),
     Entry::pure(ENUM, "concat", 1..=2, concat),
-    Entry::pure(ENUM, "count", 1..=1, |args| Ok(all(args)?.len().into())),
+    Entry::pure(ENUM, "count", 1..=1, super::count),
     Entry::pure(ENUM, "dedup", 1..=1, |args| {
         let mut all = all(args)?;
         all.dedup();
@@ -34,7 +34,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::pure(ENUM, "into", 2..=2, |args| into(all(args)?, arg(args, 1)?)),
     Entry::pure(ENUM, "join", 1..=2, join),
     Entry::pure(ENUM, "max", 1..=1, |args| extreme(args, Ordering::Greater)),
-    Entry::pure(ENUM, "member?", 2..=2, |args| Ok(all(args)?.contains(arg(args, 1)?).into())),
+    Entry::pure(ENUM, "member?", 2..=2, |args| Ok(super::is_in(arg(args, 1)?, arg(args, 0)?)?.into())),
     Entry::pure(ENUM, "min", 1..=1, |args| extreme(args, Ordering::Less)),
     Entry::pure(ENUM, "min_max", 1..=1, |args| {
         Ok(tuple([extreme(args, Ordering::Less)?, extreme(args, Ordering::Greater)?]))
@@ -59,7 +59,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::pure(ENUM, "unzip", 1..=1, unzip),
     Entry::pure(ENUM, "zip", 1..=1, super::lists::zip),
     Entry::pure(ENUM, "zip", 2..=2, zip),
-    Entry::pure("Elixir.Range", "size", 1..=1, |args| Ok(all(args)?.len().into())),
+    Entry::pure("Elixir.Range", "size", 1..=1, super::count),
 ];
 
 fn all(args: &[Term]) -> Result<Vec<Term>, Raise> {

@@ -1,5 +1,7 @@
 //! `Keyword`.
 
+use std::collections::HashSet;
+
 use super::{Entry, arg, elements, enumerables::pair, given, list_of};
 use crate::node::Raise;
 use crate::term::{Term, atom, elixir, tuple};
@@ -49,7 +51,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 /// The pairs, of those with the same key the last.
 pub(super) fn unique(all: &[Term]) -> Result<Term, Raise> {
     let all = all.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let mut kept: Vec<Pair> = all.into_iter().rev().filter(|(key, _)| seen.insert(key.clone())).collect();
     kept.reverse();
     Ok(list(kept))
@@ -92,7 +94,7 @@ fn without(args: &[Term]) -> Result<Vec<Pair>, Raise> {
 
 /// The pairs whose keys are listed, or the others.
 fn chosen(args: &[Term], listed: bool) -> Result<Term, Raise> {
-    let keys = list_of(args, 1)?;
+    let keys: HashSet<&Term> = list_of(args, 1)?.iter().collect();
     Ok(list(pairs(args, 0)?.into_iter().filter(|(key, _)| keys.contains(key) == listed).collect()))
 }
 
@@ -103,6 +105,7 @@ fn put(args: &[Term]) -> Result<Term, Raise> {
 
 fn merge(args: &[Term]) -> Result<Term, Raise> {
     let new = pairs(args, 1)?;
-    let old = pairs(args, 0)?.into_iter().filter(|(key, _)| !new.iter().any(|(own, _)| own == key));
-    Ok(list(old.chain(new.clone()).collect()))
+    let keys: HashSet<&Term> = new.iter().map(|(key, _)| key).collect();
+    let old = pairs(args, 0)?.into_iter().filter(|(key, _)| !keys.contains(key));
+    Ok(list(old.chain(new.iter().cloned()).collect()))
 }

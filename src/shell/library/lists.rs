@@ -196,7 +196,13 @@ fn wrap(args: &[Term]) -> Result<Term, Raise> {
 }
 
 pub(super) fn zip(args: &[Term]) -> Result<Term, Raise> {
-    let lists = elements(arg(args, 0)?)?.iter().map(elements).collect::<Result<Vec<_>, _>>()?;
+    let (mut lists, mut total) = (Vec::new(), 0);
+    for list in elements(arg(args, 0)?)? {
+        lists.push(elements(&list)?);
+        total += lists.last().map_or(0, Vec::len);
+        // Ranges are short to write.
+        check_count(total / 2)?;
+    }
     let length = lists.iter().map(Vec::len).min().unwrap_or(0);
     let row = |at| Term::Tuple(lists.iter().filter_map(|list| list.get(at)).cloned().collect());
     Ok(Term::List((0..length).map(row).collect()))

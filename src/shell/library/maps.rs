@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Entry, arg, enumerables::pair, given, list_of, sorted};
+use crate::limits;
 use crate::node::Raise;
 use crate::shell::eval::access;
 use crate::term::{Map, Term, atom, elixir, tuple};
@@ -104,6 +105,10 @@ pub(super) fn new(args: &[Term]) -> Result<Term, Raise> {
 
 /// A value with another one behind a path of keys.
 pub(super) fn put_in(of: &Term, path: &[Term], value: &Term) -> Result<Term, Raise> {
+    // What is put so deep is no value here; and each key takes stack.
+    if path.len() > limits::SHELL_VALUE_NESTING {
+        return Err(Raise::error(atom("system_limit")));
+    }
     let Some((key, rest)) = path.split_first() else { return Ok(value.clone()) };
     let inner = put_in(&access(of, key)?, rest, value)?;
     match of {

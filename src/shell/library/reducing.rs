@@ -1,5 +1,7 @@
 //! `Enum` with functions that are called with each element, and what else calls a function.
 
+use std::collections::{HashMap, HashSet};
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
@@ -96,7 +98,7 @@ fn sum(values: &[Term]) -> Result<Term, Raise> {
 }
 
 fn uniq_by(all: Vec<Term>, keys: Vec<Term>) -> Term {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     Term::List(
         all.into_iter().zip(keys).filter(|(_, key)| seen.insert(key.clone())).map(|(element, _)| element).collect(),
     )
@@ -123,7 +125,7 @@ fn group_by(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcom
             None => all,
         };
         let mut order: Vec<Term> = Vec::new();
-        let mut groups: std::collections::HashMap<Term, Vec<Term>> = std::collections::HashMap::new();
+        let mut groups: HashMap<Term, Vec<Term>> = HashMap::new();
         for (key, value) in keys.into_iter().zip(values) {
             groups
                 .entry(key.clone())
@@ -215,18 +217,20 @@ fn scan(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome> {
 fn merge(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
     async move {
         let (one, other) = (take(&mut args)?.term()?, take(&mut args)?.term()?);
-        let (Term::Map(mut map), Term::Map(other)) = (one, other) else {
+        let (Term::Map(map), Term::Map(other)) = (one, other) else {
             return Err(Raise::argument("wanted two maps"));
         };
         let function = take(&mut args)?;
+        let owns: HashMap<Term, Term> = map.iter().cloned().collect();
+        let mut merged: Vec<(Term, Term)> = map.iter().cloned().collect();
         for (key, value) in other {
-            let value = match map.get(&key).cloned() {
-                Some(own) => shell.apply_to(&function, &[key.clone(), own, value]).await?,
+            let value = match owns.get(&key) {
+                Some(own) => shell.apply_to(&function, &[key.clone(), own.clone(), value]).await?,
                 None => value,
             };
-            map.insert(key, value);
+            merged.push((key, value));
         }
-        Ok(Term::Map(map).into())
+        Ok(Term::Map(merged.into_iter().collect()).into())
     }
     .boxed()
 }
@@ -238,14 +242,16 @@ fn merge_keywords(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, 
         let one = super::list_of(&[one], 0)?.iter().map(enumerables::pair).collect::<Result<Vec<_>, _>>()?;
         let other = super::list_of(&[other], 0)?.iter().map(enumerables::pair).collect::<Result<Vec<_>, _>>()?;
         let function = take(&mut args)?;
-        let alone = one.iter().filter(|(key, _)| !other.iter().any(|(own, _)| own == key));
+        let keys: HashSet<&Term> = other.iter().map(|(key, _)| key).collect();
+        let owns: HashMap<&Term, &Term> = one.iter().rev().map(|(key, value)| (key, value)).collect();
+        let alone = one.iter().filter(|(key, _)| !keys.contains(key));
         let mut merged: Vec<Term> = alone.map(|(key, value)| tuple([key.clone(), value.clone()])).collect();
-        for (key, value) in other {
-            let value = match one.iter().find(|(own, _)| *own == key) {
-                Some((_, own)) => shell.apply_to(&function, &[key.clone(), own.clone(), value]).await?,
-                None => value,
+        for (key, value) in &other {
+            let value = match owns.get(key) {
+                Some(own) => shell.apply_to(&function, &[key.clone(), (*own).clone(), value.clone()]).await?,
+                None => value.clone(),
             };
-            merged.push(tuple([key, value]));
+            merged.push(tuple([key.clone(), value]));
         }
         Ok(Term::List(merged).into())
     }

@@ -3,6 +3,7 @@
 use super::graphemes::graphemes;
 use super::numbers::radix;
 use super::{Entry, arg, check_count, integer, of_range, position, text, to_text};
+use crate::limits;
 use crate::node::Raise;
 use crate::shell::eval::check_size;
 use crate::term::{Atom, Pretty, Term, atom, binary, tuple};
@@ -85,6 +86,7 @@ fn any(args: &[Term], has: fn(&str, &str) -> bool) -> Result<Term, Raise> {
     let whole = text(args, 0)?;
     match arg(args, 1)? {
         Term::List(parts) => {
+            check_comparisons(whole, parts.len())?;
             let parts = parts.iter().map(to_text).collect::<Result<Vec<_>, _>>()?;
             Ok(parts.iter().any(|part| has(whole, part)).into())
         }
@@ -100,11 +102,17 @@ fn duplicate(args: &[Term]) -> Result<Term, Raise> {
 
 fn pad(args: &[Term], leading: bool) -> Result<Term, Raise> {
     let (whole, width) = (text(args, 0)?, usize::try_from(integer(args, 1)?).unwrap_or(0));
-    check_size(width)?;
     let filler = if args.len() == 3 { text(args, 2)? } else { " " };
+    check_size(width.saturating_mul(filler.chars().map(char::len_utf8).max().unwrap_or(1)))?;
     let missing = width.saturating_sub(graphemes(whole).len());
     let padding: String = filler.chars().cycle().take(if filler.is_empty() { 0 } else { missing }).collect();
     Ok(binary(if leading { padding + whole } else { format!("{whole}{padding}") }))
+}
+
+/// Whether so many parts may be looked for in a text.
+fn check_comparisons(whole: &str, parts: usize) -> Result<(), Raise> {
+    let enough = whole.len().saturating_mul(parts) > limits::SHELL_COMPARISONS;
+    if enough { Err(Raise::error(atom("system_limit"))) } else { Ok(()) }
 }
 
 /// An option of the last argument, if it is a keyword list.
@@ -122,6 +130,7 @@ fn replace(args: &[Term]) -> Result<Term, Raise> {
         check_size(whole.len().saturating_add(to.len().saturating_mul(count)))?;
         return Ok(binary(whole.replacen(from, to, count)));
     };
+    check_comparisons(whole, several.len())?;
     let separators: Vec<&str> = several.iter().filter_map(Term::as_text).collect();
     let parts = pieces(whole, (&separators, if once { 2 } else { usize::MAX }));
     check_size(whole.len().saturating_add(to.len().saturating_mul(parts.len())))?;
@@ -178,6 +187,7 @@ fn split(args: &[Term]) -> Result<Term, Raise> {
         Term::List(all) => all.iter().filter_map(Term::as_text).collect(),
         _ => vec![text(args, 1)?],
     };
+    check_comparisons(whole, separators.len())?;
     let trim = option(args, 2, "trim")?.is_atom("true");
     let most = match option(args, 2, "parts")? {
         Term::Int(most) => usize::try_from(most).unwrap_or(1).max(1),
