@@ -945,6 +945,15 @@ defmodule ShellTest do
     end
   end
 
+  test "lines are as wide as the terminal", %{shell: %{node: node}} do
+    value = "Enum.to_list(1..30)"
+
+    for columns <- [30, 120] do
+      shown = RemoteShell.open!(node, columns: columns) |> RemoteShell.type(value)
+      assert shown == inspect(Enum.to_list(1..30), pretty: true, width: columns)
+    end
+  end
+
   test "errors are said in Elixir's words", %{shell: shell} do
     compare(shell, lines(@errors), &by_elixir/1, &one_line/1)
   end
