@@ -549,6 +549,7 @@ defmodule ShellTest do
   send(self(), :x)
   System.system_time(:second) > 1_700_000_000
   -0.0
+  &String.upcase/1
   Enum.zip_with([1, 2], [3, 4], &(&1 + &2))
   Enum.zip_with([[1, 2], [3, 4]], fn [a, b] -> a * b end)
   Enum.zip([[1, 2], [3, 4], [5, 6]])
