@@ -313,6 +313,8 @@ const LARGE: &[&str] = &[
     "Enum.map(1..1_000_000, fn x -> {x, x, x} end) |> inspect(limit: :infinity) |> String.length()",
     "for x <- 1..100_000, do: String.duplicate(\"x\", 100_000)",
     "put_in(%{}, Enum.to_list(1..1_000_000), 1)",
+    // Deeper with each step, by a function that is no expression.
+    "Enum.reduce(List.duplicate([1], 500_000), [1], &Enum.zip/2)",
     "Enum.zip(List.duplicate(1..1_000_000, 30))",
     "List.zip(List.duplicate(1..1_000_000, 30))",
     "Enum.chunk_every(1..900_000, 1000, 1)",
