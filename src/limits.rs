@@ -632,6 +632,12 @@ pub const SHELL_DEPTH: usize = 160;
 /// Steps of one evaluation: some seconds.
 pub const SHELL_STEPS: u64 = 5_000_000;
 
+/// Bytes of values that one evaluation goes over, each as often as it does: some seconds, whatever it does with each step.
+pub const SHELL_WORK: u64 = 8 * 1024 * 1024 * 1024;
+
+/// Places of a text at which a part is looked for within one step, each part counted.
+pub const SHELL_COMPARISONS: usize = 1 << 28;
+
 /// Elements of a list that a shell makes.
 pub const SHELL_ELEMENTS: usize = 1_000_000;
 
@@ -641,8 +647,8 @@ pub const SHELL_SIZE: usize = 32 * 1024 * 1024;
 /// Bytes of stack of the thread that evaluates: as deep as expressions nest. Pages that are not touched take no memory.
 pub const SHELL_STACK: usize = 256 * 1024 * 1024;
 
-/// Bytes that the variables and the unfinished collections of one shell take.
-pub const SHELL_HELD: usize = 128 * 1024 * 1024;
+/// Bytes that the variables and the unfinished collections of one shell take; of many small values memory is some times that.
+pub const SHELL_HELD: usize = 64 * 1024 * 1024;
 
 /// Deepest nesting of a value in a shell: of deeper ones not all are taken by nodes.
 pub const SHELL_VALUE_NESTING: usize = 250;

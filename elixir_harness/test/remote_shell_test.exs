@@ -21,6 +21,14 @@ defmodule RemoteShellTest do
     pty
   end
 
+  defp own_remote!(agent) do
+    env = for {name, value} <- agent.env, value, name =~ ~r/^(OTTURNAUT|RELEASE)/, do: "#{name}=#{value}"
+    pty = Pty.start!("env #{Enum.join(env, " ")} #{Agent.binary()} remote")
+    on_exit(fn -> Pty.close(pty) end)
+    Pty.await!(pty, prompt(agent, 1))
+    pty
+  end
+
   defp prompt(agent, number), do: "iex(#{agent.node})#{number}>"
 
   # A line, and what is shown up to the next prompt.
@@ -113,6 +121,20 @@ defmodule RemoteShellTest do
   test "exit says how to leave", %{agent: agent} do
     pty = open!(agent)
     assert ask(pty, agent, {"exit", 1}) =~ "Ctrl-"
+  end
+
+  test "within an expression exit is a part of it, in the agent's own remote as well", %{agent: agent} do
+    for word <- ["exit", "quit()"] do
+      pty = own_remote!(agent)
+      Pty.line(pty, "[1,")
+      Pty.await!(pty, "...(#{agent.node})1>")
+      Pty.line(pty, word)
+      Pty.await!(pty, "...(#{agent.node})1>")
+      Pty.line(pty, "#iex:break")
+      Pty.await!(pty, "incomplete expression")
+      Pty.line(pty, word)
+      Pty.await_end!(pty)
+    end
   end
 
   test "erl -remsh comes to the same shell", %{agent: agent} do

@@ -548,6 +548,143 @@ defmodule ShellTest do
   node() == Node.self()
   send(self(), :x)
   System.system_time(:second) > 1_700_000_000
+  -0.0
+  &String.upcase/1
+  Enum.zip_with([1, 2], [3, 4], &(&1 + &2))
+  Enum.zip_with([[1, 2], [3, 4]], fn [a, b] -> a * b end)
+  Enum.zip([[1, 2], [3, 4], [5, 6]])
+  Enum.max([], fn -> 0 end)
+  Enum.max([1, 2], fn -> 0 end)
+  Enum.min_by([], & &1, fn -> :none end)
+  Enum.chunk_every([1, 2, 3, 4, 5], 2, 1)
+  Enum.chunk_every([1, 2, 3, 4, 5], 2, 1, :discard)
+  Enum.chunk_every([1, 2, 3], 2, 2, [0])
+  Enum.chunk_every([1, 2, 3, 4, 5, 6], 3, 2)
+  Enum.chunk_by([1, 1, 2, 3, 3], & &1)
+  Enum.take_every(1..10, 3)
+  Enum.map_reduce([1, 2, 3], 0, fn x, acc -> {x * 2, acc + x} end)
+  Enum.flat_map_reduce([1, 2], 0, fn x, acc -> {[x, x], acc + x} end)
+  Enum.scan([1, 2, 3], 0, &(&1 + &2))
+  Enum.dedup_by([1, 3, 2], &rem(&1, 2))
+  Enum.find_value([1], :default, fn _ -> nil end)
+  Enum.split_while([1, 2, 3], &(&1 < 2))
+  Enum.with_index(["a", "b"], fn e, i -> {i, e} end)
+  Enum.reverse([1, 2], [3])
+  Enum.sort_by(["b", "a"], & &1, &>=/2)
+  Enum.sort_by([3, 1, 2], &rem(&1, 2), &<=/2)
+  Enum.sort([~D[2026-02-01], ~D[2026-01-02]], Date)
+  String.length("e\u0301") + String.length("👨‍👩‍👧 🇩🇪🇫🇷")
+  String.reverse("e\u0301x") == "xe\u0301"
+  String.graphemes("a👍🏽b") == ["a", "👍🏽", "b"]
+  String.first("e\u0301x") == "e\u0301"
+  String.slice("e\u0301xyz", 0, 2) == "e\u0301x"
+  String.downcase("ΑΣ")
+  String.replace("hello", ["h", "o"], "_")
+  String.replace_prefix("v1.2", "v", "")
+  String.replace_suffix("a.txt", ".txt", ".md")
+  String.replace_leading("000a0", "0", "-")
+  String.replace_trailing("a000", "0", "")
+  String.split_at("hello", 2)
+  String.split_at("hello", -2)
+  String.jaro_distance("martha", "marhta")
+  String.jaro_distance("a", "b")
+  Map.get_lazy(%{a: 1}, :b, fn -> 5 end)
+  Map.get_and_update(%{a: 1}, :a, fn v -> {v, v + 1} end)
+  Map.get_and_update(%{a: 1}, :a, fn _ -> :pop end)
+  Map.put_new_lazy(%{a: 1}, :b, fn -> 3 end)
+  Map.replace(%{a: 1}, :b, 5)
+  Map.replace!(%{a: 1}, :a, 5)
+  Map.pop!(%{a: 1}, :a)
+  Map.from_keys([:a, :b], 0)
+  Keyword.get_lazy([a: 1], :b, fn -> 2 end)
+  Keyword.update([a: 1, b: 2, a: 3], :a, 0, & &1 + 1)
+  Keyword.update([a: 1], :b, 0, & &1 + 1)
+  Keyword.update!([a: 1], :a, & &1 + 1)
+  Keyword.merge([a: 1, b: 2], [a: 2, c: 3], fn _, x, y -> x + y end)
+  Keyword.pop!([a: 1], :a)
+  Keyword.filter([a: 1, b: 2], fn {_, v} -> v > 1 end)
+  Keyword.reject([a: 1, b: 2], fn {_, v} -> v > 1 end)
+  Keyword.split([a: 1, b: 2], [:a])
+  Keyword.new([a: 1, b: 2, a: 3])
+  Keyword.new([:a, :b], &{&1, 1})
+  Keyword.replace([a: 1, b: 2, a: 3], :a, 9)
+  List.update_at([1, 2], 0, & &1 * 10)
+  List.pop_at([1, 2, 3], 1)
+  List.flatten([1, [2]], [3])
+  List.foldl([1, 2, 3], 0, &(&1 - &2))
+  List.foldr([1, 2, 3], 0, &(&1 - &2))
+  List.keymember?([a: 1], :a, 0)
+  List.keysort([{2, :a}, {1, :b}], 0)
+  List.keydelete([a: 1, b: 2], :a, 0)
+  List.keystore([a: 1], :b, 0, {:b, 2})
+  List.keyreplace([a: 1], :a, 0, {:a, 2})
+  List.keytake([a: 1, b: 2], :a, 0)
+  List.to_integer(~c"12")
+  Tuple.append({1}, 2)
+  Tuple.insert_at({1, 3}, 1, 2)
+  Tuple.delete_at({1, 2}, 0)
+  Tuple.sum({1, 2})
+  Integer.parse("ff", 16)
+  Integer.digits(255, 16)
+  Integer.undigits([1, 2, 3])
+  Integer.gcd(12, -18)
+  require Integer; Integer.is_odd(3)
+  Float.round(2.5)
+  Float.round(-2.5)
+  Float.round(0.125, 2)
+  Float.round(1.005, 2)
+  Float.round(12345.6789, 1)
+  Float.ceil(1.234, 2)
+  Float.floor(-1.239, 2)
+  m = %{a: %{b: 1}}; put_in(m.a.b, 5)
+  m = %{a: %{b: 1}}; put_in(m[:a][:b], 5)
+  m = %{a: %{b: 1}}; update_in(m.a.b, & &1 + 1)
+  is_struct(~U[2026-01-15 10:20:30Z], DateTime)
+  binary_part("hello", 1, 2)
+  :erlang.element(1, {:a})
+  :lists.reverse([1, 2])
+  :lists.seq(1, 3)
+  :lists.keyfind(:a, 1, [a: 1])
+  :lists.map(fn x -> x + 1 end, [1])
+  :lists.usort([2, 1, 2])
+  :maps.get(:a, %{a: 1})
+  :maps.keys(%{a: 1})
+  :timer.tc(fn -> :done end) |> elem(1)
+  :timer.minutes(5)
+  Module.concat(Otturnaut, AppState)
+  ~D[2026-01-15]
+  ~T[10:20:30.120]
+  ~N[2026-01-15 10:20:30.5]
+  "#{~D[2026-01-15]} #{~T[10:20:30]} #{~N[2026-01-15 10:20:30]}"
+  Date.add(~D[2026-01-31], 1)
+  Date.diff(~D[2026-01-15], ~D[2026-02-01])
+  Date.compare(~D[2026-01-15], ~D[2026-01-16])
+  Date.day_of_week(~D[2026-01-15])
+  Date.from_iso8601("2026-01-15")
+  Date.new(2026, 2, 30)
+  DateTime.to_date(~U[2026-01-15 10:20:30Z])
+  DateTime.to_time(~U[2026-01-15 10:20:30.5Z])
+  DateTime.to_naive(~U[2026-01-15 10:20:30Z])
+  DateTime.truncate(~U[2026-01-15 10:20:30.123456Z], :second)
+  DateTime.truncate(~U[2026-01-15 10:20:30.123456Z], :millisecond)
+  DateTime.from_iso8601("2026-01-15T10:20:30+02:00")
+  DateTime.from_iso8601("2026-01-15T10:20:30")
+  DateTime.utc_now().year == Date.utc_today().year
+  inspect(255, base: :hex)
+  inspect([1, -255, <<255>>], base: :hex)
+  inspect(5, base: :binary)
+  inspect([a: 1, b: 2], width: 5)
+  inspect(Enum.to_list(1..30), width: 40)
+  inspect(Enum.to_list(1..30), pretty: true, width: 40)
+  inspect(<<255, 65>>, binaries: :as_strings)
+  inspect([1, 2 | 3], limit: 1)
+  IO.inspect(255, base: :hex, label: "h")
+  IO.inspect(Enum.to_list(1..40), width: 30)
+  IO.write("no line ends here: ")
+  alias Otturnaut.AppState, as: Apps; Apps
+  alias Otturnaut.{AppState, Deployment}; {AppState, Deployment}
+  night = 1; [night: night] == Keyword.take(binding(), [:night])
+  Enum.sort([<<4::3>>, "é", <<255>>, <<1>>, <<1::1>>, ""])
   '''
 
   # Over several lines, and what breaks over several when it is shown.
@@ -572,6 +709,8 @@ defmodule ShellTest do
     "x = [\n  a: 1,\n  b: [\n    c: 2\n  ]\n]",
     "\"\"\"\nhere\n  document \#{1 + 1}\n\"\"\"",
     "with {:ok, a} <- {:ok, 1},\n     {:ok, b} <- {:ok, a + 1} do\n  {a, b}\nelse\n  _ -> :no\nend",
+    "~s\"\"\"\n  here\n    \#{1 + 1}\n  \"\"\"",
+    "~S\"\"\"\nhere \\\#{x}\n\"\"\"",
     "for i <- 1..12, do: {:\"key_\#{i}\", \"value \#{i}\"}",
     "Map.new(1..20, &{&1, String.duplicate(\"x\", &1)})",
     "%{a: String.duplicate(\"a\", 60), b: String.duplicate(\"b\", 60)}",
@@ -617,7 +756,13 @@ defmodule ShellTest do
   raise ArgumentError, "wrong"
   raise ArgumentError, message: "wrong"
   raise ArgumentError
+  raise %RuntimeError{message: "made"}
   throw(:ball)
+  exit(:normal)
+  exit({:shutdown, :over})
+  "a" <> 1
+  Map.replace!(%{a: 1}, :b, 5)
+  Keyword.update!([a: 1], :b, & &1)
   exit(:gone)
   exit("text")
   %{a: 1}.b
@@ -630,8 +775,6 @@ defmodule ShellTest do
   case 1 do 2 -> 3 end
   cond do false -> 1 end
   nil + 1
-  String.nothing("x")
-  Enum.nothing()
   :erlang.nothing(1)
   1.(2)
   nil and true
@@ -646,6 +789,11 @@ defmodule ShellTest do
   # Of Erlang's own errors the words differ, the kind does not.
   @kinds ~S'''
   Enum.fetch!([1], 3)
+  String.nothing("x")
+  Enum.nothing()
+  String.to_integer("1_000")
+  Float.round(5)
+  [1][0]
   Foo.bar()
   Foo.bar(1, 2)
   (fn x -> x end).(1, 2)
@@ -677,7 +825,6 @@ defmodule ShellTest do
   try do 1 rescue _ -> 2 end
   quote do: 1
   import Enum
-  require Logger
   use GenServer
   spawn(fn -> 1 end)
   Task.async(fn -> 1 end)
@@ -697,8 +844,15 @@ defmodule ShellTest do
   Enum.map([fn -> 1 end], & &1.())
   <<a::16>> = "hi"
   1.foo()
-  ~D[2026-01-15]
+  ~i(x)
   1 ||| 2
+  for <<c <- "abc">>, do: c
+  ls()
+  recompile()
+  :rpc.call(node(), :erlang, :node, [])
+  Regex.match?("a", "b")
+  GenServer.call(:nobody, :x)
+  dbg()
   @attr
   1 2
   )
@@ -750,6 +904,11 @@ defmodule ShellTest do
     to_charlist("ab")
     [?a, ?\n]
     [?a, 0]
+    DateTime.diff(~U[2026-01-15 10:20:29Z], ~U[2026-01-15 10:20:30Z], :minute)
+    DateTime.diff(~U[2026-01-15 09:20:00Z], ~U[2026-01-15 10:20:30Z], :hour)
+    DateTime.diff(~U[2026-01-17 09:20:00Z], ~U[2026-01-15 10:20:30Z], :day)
+    Date.before?(~D[2026-01-15], ~D[2026-01-16])
+    Map.split_with(%{a: 1, b: 2}, fn {_, v} -> v > 1 end)
     '''
 
     test "and charlists", %{shell: shell} do
@@ -760,6 +919,9 @@ defmodule ShellTest do
   if Version.match?(System.version(), ">= 1.20.0") do
     # Up to 200 elements in all, counted through what is nested, are shown since 1.20.
     @since_1_20 [
+      "DateTime.diff(~U[2026-01-15 10:20:31.1Z], ~U[2026-01-15 10:20:30.9Z])",
+      "DateTime.diff(~U[2026-01-15 10:21:30.0Z], ~U[2026-01-15 10:20:30.0001Z], :minute)",
+      ~S("\u200b \u202e \u{a0} \ufeff 👨‍👩‍👧"),
       "Enum.map(1..60, &{&1})",
       "Enum.to_list(1..49) ++ [[50, 51, 52]]",
       "[Enum.to_list(1..25), Enum.to_list(26..75)]",
@@ -784,12 +946,35 @@ defmodule ShellTest do
     end
   end
 
+  test "lines are as wide as the terminal", %{shell: %{node: node}} do
+    value = "Enum.to_list(1..30)"
+
+    for columns <- [30, 120] do
+      shown = RemoteShell.open!(node, columns: columns) |> RemoteShell.type(value)
+      assert shown == inspect(Enum.to_list(1..30), pretty: true, width: columns)
+    end
+  end
+
   test "errors are said in Elixir's words", %{shell: shell} do
     compare(shell, lines(@errors), &by_elixir/1, &one_line/1)
   end
 
   test "errors are of the same kind", %{shell: shell} do
     compare(shell, lines(@kinds), &by_elixir/1, &kind/1)
+  end
+
+  test "names that are like those that there are are said", %{shell: shell} do
+    for {call, hint} <- [
+          {"Otturnaut.AppState.lst()", "Did you mean: list/0"},
+          {"Otturnaut.AppState.get()", "Did you mean: get/1, get/2"},
+          {"String.upcas(1)", "or private here. Did you mean: upcase/1"},
+          {"Enum.quite_unlike()", "or private here, exports Enum lists what there is"},
+          {"MapSet.new()", "MapSet.new/0 is not known in this shell"},
+          {"File.read(1)", "File.read/1 is not known in this shell"},
+          {"\"a\" =~ ~r/a/", "~r is not known in this shell: String.contains?/2"}
+        ] do
+      assert RemoteShell.type(shell, call) =~ hint
+    end
   end
 
   test "what it does not know it says in one line", %{shell: shell} do

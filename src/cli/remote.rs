@@ -11,7 +11,7 @@ use std::io::{IsTerminal, stdin};
 use super::failure::Failure;
 use super::running::Running;
 use super::show;
-use crate::control::{Answer, Client, Request};
+use crate::control::{Answer, Client, Request, leaves};
 use crate::limits;
 
 pub(super) fn run() -> Result<(), Failure> {
@@ -23,20 +23,25 @@ pub(super) fn run() -> Result<(), Failure> {
     if typed {
         show::print("A shell in the running agent. h() helps, Tab completes, exit leaves.\n")?;
     }
+    // Whether an expression is begun and not complete.
+    let mut open = false;
     loop {
         let prompt = prompt(&mut running.client)?;
         let columns = editor.dimensions().map_or(80, |(columns, _)| usize::from(columns));
         running.client.send(&Request::Columns(columns))?;
         match editor.readline(if typed { prompt.as_str() } else { "" }) {
-            Ok(line) if matches!(line.trim(), "exit" | "exit()" | "quit" | "quit()" | "q()" | ":q") => return Ok(()),
+            Ok(line) if !open && leaves(&line) => return Ok(()),
             Ok(line) => {
                 if typed && !line.trim().is_empty() {
                     // A history that takes no line is no reason to stop.
                     editor.add_history_entry(line.as_str()).unwrap_or_default();
                 }
-                evaluate(&mut running.client, line)?;
+                open = evaluate(&mut running.client, line)?;
             }
-            Err(ReadlineError::Interrupted) => running.client.send(&Request::Forget)?,
+            Err(ReadlineError::Interrupted) => {
+                running.client.send(&Request::Forget)?;
+                open = false;
+            }
             Err(ReadlineError::Eof) => return Ok(()),
             Err(e) => return Err(e.into()),
         }
@@ -58,15 +63,18 @@ fn prompt(client: &mut Client) -> Result<String, Failure> {
     }
 }
 
-/// Sends a line and prints what comes of it.
-fn evaluate(client: &mut Client, line: String) -> Result<(), Failure> {
+/// Sends a line and prints what comes of it; gives whether the next line goes on with it.
+fn evaluate(client: &mut Client, line: String) -> Result<bool, Failure> {
     client.send(&Request::Eval(line + "\n"))?;
     loop {
         match client.receive()? {
             Answer::Output(text) => show::print(&text)?,
-            Answer::Value(_, shown) => return show::print(&(shown + "\n")),
-            Answer::Error(text) => return show::print(&(show::paint(show::Style::Bad, &text) + "\n")),
-            Answer::More | Answer::Nothing => return Ok(()),
+            Answer::Value(_, shown) => return show::print(&(shown + "\n")).map(|()| false),
+            Answer::Error(text) => {
+                return show::print(&(show::paint(show::Style::Bad, &text) + "\n")).map(|()| false);
+            }
+            Answer::More => return Ok(true),
+            Answer::Nothing => return Ok(false),
             Answer::Message(_) | Answer::Prompt(_) | Answer::Completion(_) => {}
         }
     }

@@ -16,6 +16,7 @@ mod client;
 mod message;
 mod server;
 
+pub use crate::shell::leaves;
 pub use client::{Client, ClientError, socket_of};
 pub use message::{Answer, Request};
 pub use server::{Server, ServerError};

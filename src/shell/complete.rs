@@ -73,6 +73,8 @@ fn written(module: &str) -> String {
 fn candidates(names: &[Name], word: &str) -> Vec<Candidate> {
     let mut found = Vec::new();
     match word.rsplit_once('.') {
+        // Of what a call or a bracket gives no fields are known.
+        Some(("", _)) => {}
         Some((module, typed)) => {
             found.extend(functions(names, module, typed));
             found.extend(modules(names, &format!("{module}."), typed));

@@ -1,6 +1,6 @@
 //! What goes wrong, as exceptions and in one line.
 
-use super::library;
+use super::missing;
 use crate::node::{Node, Raise};
 use crate::term::{Inspect, Map, Term, atom, binary, elixir, tuple};
 
@@ -38,22 +38,69 @@ pub(super) fn bad_boolean(sign: &str, value: &Term) -> Raise {
 
 /// A function that is not there; with its module, and the node that knows which modules there are.
 pub(super) fn undefined(module: Option<(&Node, &str)>, name: &str, arity: usize) -> Raise {
-    let Some((node, module)) = module else { return compile_error(format!("undefined function {name}/{arity}")) };
-    let known = node.modules().module(module).is_some() || library::functions().any(|(own, ..)| own == module);
-    let module = Inspect::atom(module);
-    let why = if known { "or private".to_owned() } else { format!("(module {module} is not available)") };
-    let text = format!("function {module}.{name}/{arity} is undefined {why}");
+    let Some((node, module)) = module else { return undefined_local(name, arity) };
+    let known = missing::functions(node, module);
+    let hints = missing::alike(&known, name);
+    let written = Inspect::atom(module);
+    if known.is_empty() && missing::is_elsewhere(module) || hints.is_empty() && missing::is_machine(module) {
+        return unknown(&format!("{written}.{name}/{arity}"));
+    }
+    let why = match (known.is_empty(), missing::is_basic(module)) {
+        (true, _) => format!("(module {written} is not available)"),
+        (false, true) if hints.is_empty() => format!("or private here, exports {written} lists what there is"),
+        (false, true) => "or private here".to_owned(),
+        (false, false) => "or private".to_owned(),
+    };
+    let hint = if hints.is_empty() { String::new() } else { format!(". Did you mean: {}", hints.join(", ")) };
+    let text = format!("function {written}.{name}/{arity} is undefined {why}{hint}");
     Raise::error(elixir::exception("Elixir.UndefinedFunctionError", [("message", binary(text))]))
+}
+
+fn undefined_local(name: &str, arity: usize) -> Raise {
+    if let Some(sigil) = name.strip_prefix("sigil_") {
+        return if sigil.eq_ignore_ascii_case("r") {
+            compile_error(
+                "~r is not known in this shell: String.contains?/2 and text =~ \"part\" look for a part of a text",
+            )
+        } else {
+            unknown(&format!("~{sigil}"))
+        };
+    }
+    if missing::is_helper(name) { unknown(name) } else { compile_error(format!("undefined function {name}/{arity}")) }
 }
 
 /// What was raised, as `iex` shows it, in one line.
 pub(super) fn text(raise: &Raise) -> String {
     match raise {
         Raise::Error(reason, stack) => error_text(reason, stack),
-        Raise::Exit(reason) => format!("** (exit) {}", Inspect::short(reason, SHOWN)),
+        Raise::Exit(reason) => format!("** (exit) {}", exit_text(reason)),
         Raise::Throw(value) => format!("** (throw) {}", Inspect::short(value, SHOWN)),
     }
 }
+
+/// Why a process ends, as `Exception.format_exit` has it.
+fn exit_text(reason: &Term) -> String {
+    match (reason.as_atom(), reason.as_tuple()) {
+        (Some(plain @ ("normal" | "shutdown")), _) => plain.to_owned(),
+        (Some("noproc"), _) => NOBODY.to_owned(),
+        (_, Some([shutdown, why])) if shutdown.is_atom("shutdown") => {
+            format!("shutdown: {}", Inspect::short(why, SHOWN))
+        }
+        (_, Some([why, call])) => match call.as_tuple() {
+            Some([Term::Atom(module), Term::Atom(function), Term::List(args)]) => {
+                let args: Vec<String> = args.iter().map(|arg| Inspect::short(arg, SHOWN)).collect();
+                let call = format!("{}.{}({})", Inspect::atom(module.as_str()), function.as_str(), args.join(", "));
+                format!("exited in: {call} ** (EXIT) {}", exit_text(why))
+            }
+            _ => Inspect::short(reason, SHOWN),
+        },
+        _ => Inspect::short(reason, SHOWN),
+    }
+}
+
+/// What `noproc` says.
+const NOBODY: &str = "no process: the process is not alive or there's no process currently associated with the given name, \
+                      possibly because its application isn't started";
 
 fn error_text(reason: &Term, stack: &Term) -> String {
     let exception = reason.as_map().and_then(exception_text);

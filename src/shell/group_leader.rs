@@ -59,7 +59,7 @@ impl Terminal for GroupLeader {
 
     async fn columns(&self) -> usize {
         match self.request(tuple([atom("get_geometry"), atom("columns")])).await {
-            Ok(Term::Int(columns)) => usize::try_from(columns).unwrap_or(80).clamp(40, 400),
+            Ok(Term::Int(columns)) => usize::try_from(columns).unwrap_or(80).clamp(20, 400),
             _ => 80,
         }
     }

@@ -68,6 +68,7 @@ fn full(name: &str) -> String {
 
 /// What the shell's own functions do.
 const HELPERS: &[(&str, &str)] = &[
+    ("binding", "binding() is what variables hold"),
     ("clear", "clear() clears the screen"),
     ("exports", "exports Module lists the functions of a module"),
     ("flush", "flush() prints what was sent to self(), and forgets it"),

@@ -245,7 +245,7 @@ impl Lexer<'_> {
     fn text(&mut self, quote: Quote) -> Result<Kind, SyntaxError> {
         let close = self.rest.next().unwrap_or('"');
         if quote != Quote::Atom && self.ahead(0) == Some(close) && self.ahead(1) == Some(close) {
-            return self.document(close).map(|pieces| Kind::Quoted(quote, pieces));
+            return self.document(close, true).map(|pieces| Kind::Quoted(quote, pieces));
         }
         let pieces = self.pieces(Some(close), true)?;
         if quote != Quote::Atom && self.ends_key() {
@@ -256,7 +256,7 @@ impl Lexer<'_> {
     }
 
     /// A text over several lines, between lines of three quotes; what the last is indented is left out of all.
-    fn document(&mut self, close: char) -> Result<Vec<Piece>, SyntaxError> {
+    fn document(&mut self, close: char, cooked: bool) -> Result<Vec<Piece>, SyntaxError> {
         self.rest.by_ref().nth(1);
         if !self.take_while(|c| c != '\n').trim().is_empty() {
             return Err(SyntaxError::new("a text over several lines begins on the line behind its three quotes"));
@@ -278,7 +278,7 @@ impl Lexer<'_> {
             line.get(blanks.min(indent)..).unwrap_or_default().to_owned() + "\n"
         };
         let text: String = lines.iter().map(outdented).collect();
-        Lexer { rest: text.chars().peekable(), depth: self.depth }.pieces(None, true)
+        Lexer { rest: text.chars().peekable(), depth: self.depth }.pieces(None, cooked)
     }
 
     /// `~w(a b)a`: the name, the text between its delimiters, the modifiers.
@@ -295,7 +295,8 @@ impl Lexer<'_> {
             _ => return Err(SyntaxError::new(format!("~{name} wants a text: ~{name}(...)"))),
         };
         let small = name.starts_with(|c: char| c.is_ascii_lowercase());
-        let pieces = self.pieces(Some(close), small)?;
+        let quotes = matches!(open, '"' | '\'') && self.ahead(0) == Some(open) && self.ahead(1) == Some(open);
+        let pieces = if quotes { self.document(open, small)? } else { self.pieces(Some(close), small)? };
         let modifiers = self.take_while(|c| c.is_ascii_alphabetic());
         Ok(Kind::Sigil { name, pieces, modifiers })
     }

@@ -1,16 +1,23 @@
 //! What the values of a shell take: memory, counted while they are held, and nesting.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::value::{Function, Value};
 use crate::limits;
 use crate::node::Raise;
 use crate::term::{Term, atom};
 
-/// Counts what one shell holds.
+/// Counts what one shell holds, and what its evaluation went over.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Meter(Arc<AtomicUsize>);
+pub(super) struct Meter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    held: AtomicUsize,
+    /// Bytes of all that was counted since the evaluation began, what is held no more as well.
+    work: AtomicU64,
+}
 
 /// What somebody holds; counted until it is dropped.
 #[derive(Debug)]
@@ -20,6 +27,11 @@ pub(super) struct Share {
 }
 
 impl Meter {
+    /// An evaluation begins.
+    pub(super) fn begin(&self) {
+        self.0.work.store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn share(&self) -> Share {
         Share { meter: self.clone(), bytes: 0 }
     }
@@ -41,14 +53,17 @@ impl Share {
     pub(super) fn add_term(&mut self, term: &Term) -> Result<(), Raise> {
         let bytes = weight(term, limits::SHELL_VALUE_NESTING).ok_or_else(|| Raise::error(atom("system_limit")))?;
         self.bytes += bytes;
-        let held = self.meter.0.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if held > limits::SHELL_HELD { Err(Raise::error(atom("system_limit"))) } else { Ok(()) }
+        let held = self.meter.0.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let work = self.meter.0.work.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let enough = held > limits::SHELL_HELD || work > limits::SHELL_WORK;
+        if enough { Err(Raise::error(atom("system_limit"))) } else { Ok(()) }
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.meter.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.meter.0.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -18,6 +18,7 @@ mod lexer;
 mod library;
 mod manual;
 mod meter;
+mod missing;
 mod parser;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
@@ -30,5 +31,5 @@ mod value;
 
 pub use complete::{Completion, complete};
 pub use session::{Outcome, Session};
-pub use start::{converse, modules};
+pub use start::{converse, leaves, modules};
 pub use terminal::{Closed, Line, Terminal};

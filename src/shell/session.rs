@@ -157,9 +157,7 @@ impl Memory {
                 let text = pretty.text(&term);
                 Outcome::Value(term, text)
             }
-            Value::Function(function) => {
-                Outcome::Value(Term::NIL, format!("#Function<{} arguments>", function.arity()))
-            }
+            Value::Function(function) => Outcome::Value(Term::NIL, function.shown()),
         }
     }
 }

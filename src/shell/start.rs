@@ -116,7 +116,7 @@ pub async fn converse(context: Context, terminal: Arc<dyn Terminal>, inbox: Inbo
             }
             Line::Text(text) => text,
         };
-        if leaves(&text) && !session.is_open() {
+        if !session.is_open() && leaves(&text) {
             match terminal.way_out() {
                 None => return Ok(()),
                 Some(way) => terminal.print(way.to_owned()).await?,
@@ -139,8 +139,8 @@ async fn farewell(terminal: &dyn Terminal) -> Result<(), Closed> {
     terminal.print("\nthe agent ends\n".to_owned()).await
 }
 
-/// What people type who want to leave.
-fn leaves(line: &str) -> bool {
+/// Whether a line is what people type who want to leave; within an expression it is a part of it.
+pub fn leaves(line: &str) -> bool {
     matches!(line.trim(), "exit" | "exit()" | "quit" | "quit()" | "q()" | ":q")
 }
 

@@ -7,7 +7,7 @@ use super::fault;
 use super::meter::{Meter, Share};
 use super::syntax::{Clause, Expr};
 use crate::node::Raise;
-use crate::term::{Atom, Term};
+use crate::term::{Atom, Inspect, Term};
 
 /// Variables and what they hold.
 pub(super) type Scope = BTreeMap<String, Arc<Held>>;
@@ -46,6 +46,15 @@ pub(super) enum Function {
 }
 
 impl Function {
+    /// As it is shown: by its name, if it has one.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Named(Some(module), name, arity) => format!("&{}.{name}/{arity}", Inspect::atom(module.as_str())),
+            Self::Named(None, name, arity) => format!("&{name}/{arity}"),
+            Self::Clauses(..) | Self::Capture(..) => format!("#Function<{} arguments>", self.arity()),
+        }
+    }
+
     pub(super) fn arity(&self) -> usize {
         match self {
             Self::Clauses(clauses, ..) => clauses.first().map_or(0, |clause| clause.patterns.len()),

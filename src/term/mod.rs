@@ -30,7 +30,7 @@ pub use codec::{DecodeError, EncodeError};
 pub use identifier::{Pid, Port, Reference, TooManyWords};
 pub use inspect::Inspect;
 pub use number::{Float, NotFinite};
-pub use pretty::Pretty;
+pub use pretty::{Base, Binaries, Pretty, calendar};
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};

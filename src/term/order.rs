@@ -22,9 +22,27 @@ pub fn compare(one: &Term, other: &Term) -> Ordering {
         _ => match (rank(one), rank(other)) {
             (0, 0) => compare_numbers(one, other),
             (8, 8) => compare_lists(one, other),
+            (9, 9) => compare_bits(bits(one), bits(other)),
             (a, b) => a.cmp(&b),
         },
     }
+}
+
+/// The bytes of a binary or of bits, and how many bits they are.
+fn bits(term: &Term) -> (&[u8], usize) {
+    match term {
+        Term::Binary(bytes) => (bytes, bytes.len() * 8),
+        Term::Bits(bits) => (&bits.0, bits.0.len().saturating_sub(1) * 8 + usize::from(bits.1)),
+        _ => (&[], 0),
+    }
+}
+
+/// Bit by bit; of two of which one is the beginning of the other the shorter comes first.
+fn compare_bits((a, a_bits): (&[u8], usize), (b, b_bits): (&[u8], usize)) -> Ordering {
+    let common = a_bits.min(b_bits);
+    let (whole, rest) = (common / 8, common % 8);
+    let last = |bytes: &[u8]| bytes.get(whole).map_or(0, |byte| u16::from(*byte) >> (8 - rest));
+    a.iter().take(whole).cmp(b.iter().take(whole)).then_with(|| last(a).cmp(&last(b))).then(a_bits.cmp(&b_bits))
 }
 
 fn rank(term: &Term) -> u8 {

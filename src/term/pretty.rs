@@ -17,14 +17,43 @@ pub struct Pretty {
     pub text: usize,
     /// Whether lists are never shown as text (`charlists: :as_lists`).
     pub lists: bool,
-    /// Whether binaries are never shown as text (`binaries: :as_binaries`).
-    pub bytes: bool,
+    /// What binaries are shown as (`binaries`).
+    pub bytes: Binaries,
+    /// Whether structs are shown as such (`structs: false` shows their maps).
+    pub structs: bool,
+    /// How integers are written (`base`).
+    pub base: Base,
+}
+
+/// What binaries are shown as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binaries {
+    /// As text if they are text.
+    Inferred,
+    /// Never as text.
+    Bytes,
+    /// Always as text.
+    Texts,
+}
+
+/// How integers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Base {
+    /// `0b101`.
+    Binary,
+    /// `0o17`.
+    Octal,
+    /// `255`.
+    Decimal,
+    /// `0xFF`.
+    Hexadecimal,
 }
 
 /// Those of `inspect` in Elixir 1.20.
 impl Default for Pretty {
     fn default() -> Self {
-        Self { width: 80, limit: 200, text: 4096, lists: false, bytes: false }
+        let (bytes, base) = (Binaries::Inferred, Base::Decimal);
+        Self { width: 80, limit: 200, text: 4096, lists: false, bytes, structs: true, base }
     }
 }
 
@@ -63,26 +92,34 @@ impl Pretty {
             }
             Term::Improper(list) => {
                 let inner = within_limit(&list.0, left, |element, left| self.doc(element, left, depth + 1));
-                let tail = self.doc(&list.1, left, depth + 1);
-                container("[", (inner, Some(tail)), Breaks::BySize, "]")
+                // Where not all elements are shown, neither is what stands behind them.
+                let cut = matches!(inner.last(), Some(Doc::Text(text)) if text == "...");
+                let tail = (!cut).then(|| self.doc(&list.1, left, depth + 1));
+                container("[", (inner, tail), Breaks::BySize, "]")
             }
             Term::Tuple(elements) => {
                 let inner = within_limit(elements, left, |element, left| self.doc(element, left, depth + 1));
                 container("{", (inner, None), Breaks::Flexible, "}")
             }
-            Term::Map(map) if !inspect::is_sigil(map) => self.map(map, left, depth),
-            Term::Binary(bytes) => match inspect::printable(bytes).filter(|_| !self.bytes) {
-                Some(text) => left.text(inspect::quoted_within(text, self.text)),
-                None => bits(left, bytes, None),
+            Term::Map(map) => match calendar(map).filter(|_| self.structs) {
+                Some((sigil, text)) => left.text(format!("~{sigil}[{text}]")),
+                None if self.structs && inspect::is_sigil(map) => left.text(Inspect::short(term, usize::MAX)),
+                None => self.map(map, left, depth),
             },
-            Term::Bits(bits_of) => bits(left, &bits_of.0, Some(bits_of.1)),
+            Term::Binary(bytes) => match inspect::printable(bytes).filter(|_| self.bytes != Binaries::Bytes) {
+                Some(text) => left.text(visible(inspect::quoted_within(text, self.text))),
+                None if self.bytes == Binaries::Texts => left.text(forced(bytes, self.text)),
+                None => self.bits(left, bytes, None),
+            },
+            Term::Bits(bits_of) => self.bits(left, &bits_of.0, Some(bits_of.1)),
+            Term::Int(value) if self.base != Base::Decimal => left.text(self.integer(*value)),
             Term::List(elements) => left.text(inspect::charlist_within(elements, self.text)),
             other => left.text(Inspect::short(other, usize::MAX)),
         }
     }
 
     fn map(&self, map: &Map, left: &mut Left, depth: usize) -> Doc {
-        let name = inspect::struct_name(map);
+        let name = inspect::struct_name(map).filter(|_| self.structs);
         let mut pairs: Vec<_> = map.iter().filter(|(key, _)| name.is_none() || !inspect::is_hidden(key)).collect();
         if name.is_none() {
             pairs.sort_by(|(a, _), (b, _)| order::compare(a, b));
@@ -98,8 +135,90 @@ impl Pretty {
         container(&format!("%{}{{", name.unwrap_or_default()), (inner, None), Breaks::Strict, "}")
     }
 
+    /// `<<1, 2, 3::size(4)>>`; `tail` is the number of bits of the last byte.
+    fn bits(&self, left: &mut Left, bytes: &[u8], tail: Option<u8>) -> Doc {
+        if bytes.is_empty() {
+            return Doc::text("<<>>");
+        }
+        let mut inner = Vec::new();
+        for (at, byte) in bytes.iter().enumerate() {
+            if at > 0 {
+                inner.extend([Doc::text(","), Doc::Break { flat: " ", flexible: true }]);
+            }
+            if !left.takes_element() {
+                inner.push(Doc::text("..."));
+                break;
+            }
+            inner.push(left.text(match tail.filter(|_| at + 1 == bytes.len()) {
+                Some(tail) => format!("{}::size({tail})", self.integer(i64::from(byte >> (8 - tail)))),
+                None => self.integer(i64::from(*byte)),
+            }));
+        }
+        Doc::Group(vec![Doc::text("<<"), Doc::Nest(2, inner), Doc::text(">>")])
+    }
+
+    fn integer(&self, value: i64) -> String {
+        let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
+        match self.base {
+            Base::Decimal => value.to_string(),
+            Base::Hexadecimal => format!("{sign}{size:#X}"),
+            Base::Octal => format!("{sign}{size:#o}"),
+            Base::Binary => format!("{sign}{size:#b}"),
+        }
+    }
+
     fn pair(&self, key: String, value: &Term, (left, depth): (&mut Left, usize)) -> Doc {
         Doc::Several(vec![left.text(key), self.doc(value, left, depth + 1)])
+    }
+}
+
+/// A quoted text of bytes that are none: what is no character as `\xFF`.
+fn forced(bytes: &[u8], characters: usize) -> String {
+    let mut out = String::from("\"");
+    for chunk in bytes.get(..characters.min(bytes.len())).unwrap_or(bytes).utf8_chunks() {
+        let text = inspect::quoted_within(chunk.valid(), usize::MAX);
+        out.push_str(text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default());
+        out.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02X}")));
+    }
+    out + if bytes.len() > characters { "\" <> ..." } else { "\"" }
+}
+
+/// A text in which no character changes how the others are seen, or is not seen itself.
+fn visible(text: String) -> String {
+    let hidden = |c: char| {
+        matches!(c, '\u{a0}' | '\u{34f}' | '\u{61c}' | '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{205f}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffc}')
+    };
+    if !text.contains(hidden) {
+        return text;
+    }
+    let shown = |c: char| if hidden(c) { format!("\\u{:04X}", u32::from(c)) } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
+/// The sigil and the text of a `%Date{}`, `%Time{}` or `%NaiveDateTime{}`.
+pub fn calendar(map: &Map) -> Option<(char, String)> {
+    let name = map.get_atom(super::elixir::STRUCT)?.as_atom()?;
+    let number = |key: &str| match map.get_atom(key) {
+        Some(Term::Int(value)) => Some(*value),
+        _ => None,
+    };
+    let date = || Some(format!("{:04}-{:02}-{:02}", number("year")?, number("month")?, number("day")?));
+    let time = || {
+        let fraction = match map.get_atom("microsecond")?.as_tuple()? {
+            [_, Term::Int(0)] => String::new(),
+            [Term::Int(micros), Term::Int(digits)] => {
+                format!(".{micros:06}").chars().take(1 + usize::try_from(*digits).ok()?).collect()
+            }
+            _ => return None,
+        };
+        Some(format!("{:02}:{:02}:{:02}{fraction}", number("hour")?, number("minute")?, number("second")?))
+    };
+    match name {
+        "Elixir.Date" => Some(('D', date()?)),
+        "Elixir.Time" => Some(('T', time()?)),
+        "Elixir.NaiveDateTime" => Some(('N', format!("{} {}", date()?, time()?))),
+        _ => None,
     }
 }
 
@@ -139,28 +258,6 @@ impl Left {
         self.room = self.room.saturating_sub(text.len());
         Doc::Text(text)
     }
-}
-
-/// `<<1, 2, 3::size(4)>>`; `tail` is the number of bits of the last byte.
-fn bits(left: &mut Left, bytes: &[u8], tail: Option<u8>) -> Doc {
-    if bytes.is_empty() {
-        return Doc::text("<<>>");
-    }
-    let mut inner = Vec::new();
-    for (at, byte) in bytes.iter().enumerate() {
-        if at > 0 {
-            inner.extend([Doc::text(","), Doc::Break { flat: " ", flexible: true }]);
-        }
-        if !left.takes_element() {
-            inner.push(Doc::text("..."));
-            break;
-        }
-        inner.push(left.text(match tail.filter(|_| at + 1 == bytes.len()) {
-            Some(tail) => format!("{}::size({tail})", byte >> (8 - tail)),
-            None => byte.to_string(),
-        }));
-    }
-    Doc::Group(vec![Doc::text("<<"), Doc::Nest(2, inner), Doc::text(">>")])
 }
 
 /// Where a collection breaks that does not fit.

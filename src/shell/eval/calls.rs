@@ -42,7 +42,7 @@ impl Evaluator {
     }
 
     /// A function of the shell.
-    pub(super) async fn local(&mut self, name: &str, args: Vec<Value>) -> Outcome {
+    pub(in crate::shell) async fn local(&mut self, name: &str, args: Vec<Value>) -> Outcome {
         if let Some(body) = library::find("", name, args.len()) {
             return self.run_body(body, args).await;
         }
@@ -109,8 +109,14 @@ impl Evaluator {
                     }
                     self.eval(body, &mut inner).await
                 }
-                Function::Named(Some(module), name, _) => self.remote(module, name, args).await,
-                Function::Named(None, name, _) => self.local(name, args).await,
+                Function::Named(module, name, _) => {
+                    let mut share = self.meter.share();
+                    args.iter().try_for_each(|arg| share.add(arg))?;
+                    match module {
+                        Some(module) => self.remote(module, name, args).await,
+                        None => self.local(name, args).await,
+                    }
+                }
             }
         })
     }

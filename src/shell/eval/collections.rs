@@ -83,7 +83,8 @@ impl Evaluator {
             }
             return Ok(Map::new());
         }
-        Ok([(crate::term::atom(elixir::STRUCT), Term::Atom(module))].into_iter().collect())
+        let raised = module.as_str().ends_with("Error").then(|| (crate::term::atom("__exception__"), true.into()));
+        Ok([(crate::term::atom(elixir::STRUCT), Term::Atom(module))].into_iter().chain(raised).collect())
     }
 
     async fn bits(&mut self, segments: &[Expr], scope: &mut Scope) -> Result<Term, Raise> {
@@ -204,6 +205,10 @@ pub(in crate::shell) fn access(of: &Term, key: &Term) -> Result<Term, Raise> {
                 _ => None,
             };
             Ok(elements.iter().find_map(value).unwrap_or(Term::NIL))
+        }
+        Term::List(_) if matches!(key, Term::Int(_)) => {
+            let text = "the Access module does not support accessing lists by index, got";
+            Err(Raise::argument(format!("{text}: {key:?}, Enum.at/2 does")))
         }
         Term::List(_) => Err(Raise::argument(format!("the key of a keyword list is an atom, got {key:?}"))),
         other => Err(Raise::argument(format!("[] looks into maps and keyword lists, not into {other:?}"))),

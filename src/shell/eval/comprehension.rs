@@ -50,6 +50,9 @@ impl Evaluator {
     ) -> futures::future::BoxFuture<'a, Result<(), Raise>> {
         Box::pin(async move {
             let Some((part, rest)) = parts.split_first() else { return self.collect(body, scope, collected).await };
+            if matches!(part, Expr::Bits(_)) {
+                return Err(fault::unknown("for over a binary"));
+            }
             let Expr::Binary("<-", pattern, list) = part else {
                 let goes_on = self.eval(part, scope).await?.is_true();
                 return if goes_on { self.generate(rest, body, (scope, collected)).await } else { Ok(()) };

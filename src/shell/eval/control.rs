@@ -1,13 +1,15 @@
 //! What decides: `if`, `unless`, `case`, `cond`, `for`.
 
+use std::sync::Arc;
+
 use super::{Evaluator, Outcome, Raise};
 use crate::shell::fault;
 use crate::shell::help::{self, Topic};
 use crate::shell::library::pair as pair_of;
 use crate::shell::session::SILENT;
 use crate::shell::syntax::{Clause, Expr};
-use crate::shell::value::Scope;
-use crate::term::{Atom, Inspect, Map, Term, atom, elixir};
+use crate::shell::value::{Held, Scope, Value};
+use crate::term::{Atom, Inspect, Map, Term, atom, elixir, tuple};
 
 /// What is given under a keyword: `do`, `else`, or an option before them.
 pub(super) fn section<'a>(args: &'a [Expr], name: &str) -> Option<&'a Expr> {
@@ -40,10 +42,16 @@ impl Evaluator {
                 Some(self.raise(module.clone(), args.get(1), scope).await)
             }
             ("for", [_, ..]) => Some(self.comprehension(args, scope).await),
-            ("alias", [Expr::Literal(Term::Atom(module))]) => Some(self.alias(module.as_str())),
+            ("alias", [modules, ..]) => Some(self.alias(modules, section(args, "as"))),
+            // Its macros are functions here, or not known.
+            ("require", [module @ Expr::Literal(Term::Atom(_)), ..]) => Some(self.eval(module, scope).await),
+            ("binding", []) => Some(Ok(binding(scope).into())),
+            ("put_in" | "update_in", [path, _]) | ("get_in", [path]) => {
+                self.behind(name, (path, args.get(1)), scope).await
+            }
             (
-                "receive" | "try" | "quote" | "defmodule" | "def" | "defp" | "defmacro" | "import" | "require" | "use"
-                | "super" | "spawn" | "spawn_link",
+                "receive" | "try" | "quote" | "defmodule" | "def" | "defp" | "defmacro" | "import" | "use" | "super"
+                | "spawn" | "spawn_link",
                 _,
             ) => Some(Err(fault::unknown(name))),
             _ => None,
@@ -135,13 +143,66 @@ impl Evaluator {
         Err(Raise::error(Term::Map(exception)))
     }
 
-    fn alias(&mut self, module: &str) -> Outcome {
-        if let Some(last) = module.rsplit('.').next() {
-            self.aliases.insert(last.to_owned(), module.to_owned());
+    /// `alias A.B`, `alias A.B, as: C`, `alias A.{B, C}`.
+    fn alias(&mut self, modules: &Expr, name: Option<&Expr>) -> Outcome {
+        let wrong = || fault::compile_error("alias wants a module: alias Otturnaut.AppState, as: Apps");
+        let all = match modules {
+            Expr::Tuple(all) => all.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let mut given = Vec::with_capacity(all.len());
+        for module in all {
+            let Expr::Literal(Term::Atom(module)) = module else { return Err(wrong()) };
+            let short = match name {
+                Some(Expr::Literal(Term::Atom(name))) => name.as_str().strip_prefix("Elixir.").ok_or_else(wrong)?,
+                Some(_) => return Err(wrong()),
+                None => module.as_str().rsplit('.').next().unwrap_or_default(),
+            };
+            let (short, full) = (short.to_owned(), self.resolve(module));
+            self.aliases.insert(short, full.as_atom().unwrap_or_default().to_owned());
+            given.push(full);
         }
-        let name = Atom::new(module).map_err(|e| Raise::argument(e.to_string()))?;
-        Ok(Term::Atom(name).into())
+        Ok(match modules {
+            Expr::Tuple(_) => Term::List(given).into(),
+            _ => given.pop().unwrap_or(Term::NIL).into(),
+        })
     }
+
+    /// `put_in(map.key[:other], value)`: the path as it is written. Nothing for a call with a list of keys.
+    async fn behind(&mut self, name: &str, (path, last): (&Expr, Option<&Expr>), scope: &mut Scope) -> Option<Outcome> {
+        let (mut of, mut keys) = (path, Vec::new());
+        loop {
+            of = match of {
+                Expr::Access(inner, key) => {
+                    keys.push((**key).clone());
+                    inner
+                }
+                Expr::Call(Some(inner), key, args, false) if args.is_empty() => {
+                    keys.push(Expr::atom(key).ok()?);
+                    inner
+                }
+                _ => break,
+            };
+        }
+        if keys.is_empty() {
+            return None;
+        }
+        if name == "get_in" {
+            return Some(self.eval(path, scope).await);
+        }
+        keys.reverse();
+        let call = vec![of.clone(), Expr::List(keys, None), last?.clone()];
+        Some(self.eval(&Expr::Call(None, name.to_owned(), call, true), scope).await)
+    }
+}
+
+/// The variables and what they hold, as far as it is data.
+fn binding(scope: &Scope) -> Term {
+    let pair = |(name, held): (&String, &Arc<Held>)| match &held.value {
+        Value::Term(value) => Some(tuple([Term::Atom(Atom::new(name).ok()?), value.clone()])),
+        Value::Function(_) => None,
+    };
+    Term::List(scope.iter().filter(|(name, _)| !name.starts_with(['&', '|'])).filter_map(pair).collect())
 }
 
 /// The clauses of the `do` block.

@@ -11,7 +11,7 @@ mod operators;
 mod patterns;
 
 pub(super) use collections::access;
-pub(super) use operators::{add as operators_add, float, from_big, integer as big, power};
+pub(super) use operators::{add as operators_add, from_big, integer as big, power};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,6 +59,7 @@ impl Evaluator {
     /// Evaluates expressions in order; gives the value of the last.
     pub(super) async fn run(&mut self, all: &[Expr], scope: &mut Scope) -> Outcome {
         (self.steps, self.depth) = (0, 0);
+        self.meter.begin();
         let mut last = Value::Term(Term::NIL);
         for expression in all {
             last = self.eval(expression, scope).await?;

@@ -6,7 +6,7 @@ use num_bigint::BigInt;
 
 use super::{Evaluator, Outcome, Raise, Value, check_size};
 use crate::shell::fault;
-use crate::shell::library::elements;
+use crate::shell::library::is_in;
 use crate::shell::syntax::Expr;
 use crate::shell::value::{Held, Scope};
 use crate::term::{Float, Term, order};
@@ -86,7 +86,12 @@ pub(super) fn unary(sign: &str, operand: Value) -> Outcome {
             term if term.is_atom("false") => Ok(true.into()),
             _ => Err(Raise::error(crate::term::atom("badarg"))),
         },
-        "-" => operate("-", Term::Int(0), operand.term()?).map(Value::Term),
+        "-" => match operand.term()? {
+            Term::Float(value) => {
+                Float::new(-value.get()).map(|value| Term::Float(value).into()).map_err(|_| fault::arithmetic())
+            }
+            other => operate("-", Term::Int(0), other).map(Value::Term),
+        },
         _ => operate("+", Term::Int(0), operand.term()?).map(Value::Term),
     }
 }
@@ -116,11 +121,13 @@ fn operate(sign: &str, left: Term, right: Term) -> Result<Term, Raise> {
                 check_size(a.len() + b.len())?;
                 Ok(Term::Binary([&a[..], &b[..]].concat().into()))
             }
-            _ => Err(Raise::argument(format!("<> wants two texts, got {left:?} and {right:?}"))),
+            (Term::Binary(_), other) | (other, _) => {
+                Err(Raise::argument(format!("expected binary argument in <> operator but got: {other:?}")))
+            }
         },
         "++" => append(left, right),
         "--" => subtract(left, right),
-        "in" => Ok(elements(&right)?.contains(&left).into()),
+        "in" => Ok(is_in(&left, &right)?.into()),
         "=~" => match (left.as_text(), right.as_text()) {
             (Some(text), Some(part)) => Ok(text.contains(part).into()),
             _ => Err(fault::unknown("=~ with something else than two texts")),

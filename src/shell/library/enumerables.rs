@@ -17,9 +17,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::pure(ENUM, "all?", 1..=1, |args| Ok(all(args)?.into_iter().all(is_true).into())),
     Entry::pure(ENUM, "any?", 1..=1, |args| Ok(all(args)?.into_iter().any(is_true).into())),
     Entry::pure(ENUM, "at", 2..=3, |args| Ok(at(args)?.unwrap_or_else(|| args.get(2).cloned().unwrap_or(Term::NIL)))),
-    Entry::pure(ENUM, "chunk_every", 2..=2, chunk_every),
+    Entry::pure(ENUM, "chunk_every", 2..=4, chunk_every),
     Entry::pure(ENUM, "concat", 1..=2, concat),
-    Entry::pure(ENUM, "count", 1..=1, |args| Ok(all(args)?.len().into())),
+    Entry::pure(ENUM, "count", 1..=1, super::count),
     Entry::pure(ENUM, "dedup", 1..=1, |args| {
         let mut all = all(args)?;
         all.dedup();
@@ -34,23 +34,32 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::pure(ENUM, "into", 2..=2, |args| into(all(args)?, arg(args, 1)?)),
     Entry::pure(ENUM, "join", 1..=2, join),
     Entry::pure(ENUM, "max", 1..=1, |args| extreme(args, Ordering::Greater)),
-    Entry::pure(ENUM, "member?", 2..=2, |args| Ok(all(args)?.contains(arg(args, 1)?).into())),
+    Entry::pure(ENUM, "member?", 2..=2, |args| Ok(super::is_in(arg(args, 1)?, arg(args, 0)?)?.into())),
     Entry::pure(ENUM, "min", 1..=1, |args| extreme(args, Ordering::Less)),
     Entry::pure(ENUM, "min_max", 1..=1, |args| {
         Ok(tuple([extreme(args, Ordering::Less)?, extreme(args, Ordering::Greater)?]))
     }),
     Entry::pure(ENUM, "product", 1..=1, product),
-    Entry::pure(ENUM, "reverse", 1..=1, |args| Ok(Term::List(all(args)?.into_iter().rev().collect()))),
+    Entry::pure(ENUM, "reverse", 1..=2, |args| {
+        let tail = args.get(1).map_or(Ok(Vec::new()), elements)?;
+        Ok(Term::List(all(args)?.into_iter().rev().chain(tail).collect()))
+    }),
     Entry::pure(ENUM, "slice", 2..=3, slice),
     Entry::pure(ENUM, "split", 2..=2, |args| split(args).map(|(a, b)| tuple([Term::List(a), Term::List(b)]))),
-    Entry::pure(ENUM, "sum", 1..=1, |args| all(args)?.iter().try_fold(Term::Int(0), |sum, next| add(&sum, next))),
+    Entry::pure(ENUM, "sum", 1..=1, sum),
+    Entry::pure("Elixir.Tuple", "product", 1..=1, |args| product(&[super::lists::tuple_to_list(args)?])),
+    Entry::pure("Elixir.Tuple", "sum", 1..=1, |args| sum(&[super::lists::tuple_to_list(args)?])),
     Entry::pure(ENUM, "take", 2..=2, take),
+    Entry::pure(ENUM, "take_every", 2..=2, |args| {
+        let nth = usize::try_from(integer(args, 1)?).map_err(|_| Raise::argument("every nth is 0 or more"))?;
+        Ok(Term::List(all(args)?.into_iter().step_by(nth.max(1)).filter(|_| nth > 0).collect()))
+    }),
     Entry::pure(ENUM, "to_list", 1..=1, |args| Ok(Term::List(all(args)?))),
     Entry::pure(ENUM, "uniq", 1..=1, uniq),
     Entry::pure(ENUM, "unzip", 1..=1, unzip),
-    Entry::pure(ENUM, "with_index", 1..=2, with_index),
+    Entry::pure(ENUM, "zip", 1..=1, super::lists::zip),
     Entry::pure(ENUM, "zip", 2..=2, zip),
-    Entry::pure("Elixir.Range", "size", 1..=1, |args| Ok(all(args)?.len().into())),
+    Entry::pure("Elixir.Range", "size", 1..=1, super::count),
 ];
 
 fn all(args: &[Term]) -> Result<Vec<Term>, Raise> {
@@ -75,10 +84,36 @@ fn fetch(args: &[Term]) -> Result<Term, Raise> {
     })
 }
 
+/// `chunk_every(collection, count)`, with a step and with what fills the last one, or `:discard`.
 fn chunk_every(args: &[Term]) -> Result<Term, Raise> {
-    let size = usize::try_from(integer(args, 1)?).ok().filter(|size| *size > 0);
-    let size = size.ok_or_else(|| Raise::argument("a chunk has at least one element"))?;
-    Ok(Term::List(all(args)?.chunks(size).map(|chunk| Term::List(chunk.to_vec())).collect()))
+    let positive = |at| usize::try_from(integer(args, at)?).ok().filter(|count| *count > 0).ok_or_else(too_few);
+    let (all, count) = (all(args)?, positive(1)?);
+    let step = if args.len() > 2 { positive(2)? } else { count };
+    let fill = match args.get(3) {
+        Some(discard) if discard.is_atom("discard") => None,
+        Some(fill) => Some(elements(fill)?),
+        None => Some(Vec::new()),
+    };
+    let (mut chunks, mut start, mut total) = (Vec::new(), 0_usize, 0);
+    while let Some(rest) = all.get(start..).filter(|rest| !rest.is_empty()) {
+        let whole = rest.len() >= count;
+        let chunk = rest.iter().take(count).chain(fill.iter().flatten()).take(count).cloned().collect::<Vec<_>>();
+        total += chunk.len();
+        check_count(total)?;
+        if whole || fill.is_some() {
+            chunks.push(Term::List(chunk));
+        }
+        // With steps that overlap what is left is in the last chunk already.
+        if !whole {
+            break;
+        }
+        start = start.saturating_add(step);
+    }
+    Ok(Term::List(chunks))
+}
+
+fn too_few() -> Raise {
+    Raise::argument("a chunk has at least one element, and so has a step")
 }
 
 fn concat(args: &[Term]) -> Result<Term, Raise> {
@@ -131,6 +166,10 @@ fn slice(args: &[Term]) -> Result<Term, Raise> {
         ),
     };
     Ok(Term::List(all.into_iter().skip(from).take(count).collect()))
+}
+
+pub(super) fn sum(args: &[Term]) -> Result<Term, Raise> {
+    all(args)?.iter().try_fold(Term::Int(0), |sum, next| add(&sum, next))
 }
 
 /// How often each comes.
@@ -195,7 +234,7 @@ fn join(args: &[Term]) -> Result<Term, Raise> {
     Ok(binary(joined))
 }
 
-fn extreme(args: &[Term], wanted: Ordering) -> Result<Term, Raise> {
+pub(super) fn extreme(args: &[Term], wanted: Ordering) -> Result<Term, Raise> {
     let better = |best: Term, next: Term| if order::compare(&next, &best) == wanted { next } else { best };
     all(args)?.into_iter().reduce(better).ok_or_else(empty_error)
 }
@@ -218,11 +257,6 @@ fn unzip(args: &[Term]) -> Result<Term, Raise> {
     let pairs = all(args)?.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
     let (left, right) = pairs.into_iter().unzip();
     Ok(tuple([Term::List(left), Term::List(right)]))
-}
-
-fn with_index(args: &[Term]) -> Result<Term, Raise> {
-    let from = if args.len() == 2 { integer(args, 1)? } else { 0 };
-    Ok(Term::List(all(args)?.into_iter().zip(from..).map(|(element, at)| tuple([element, at.into()])).collect()))
 }
 
 fn zip(args: &[Term]) -> Result<Term, Raise> {

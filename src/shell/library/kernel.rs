@@ -24,8 +24,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     Entry::pure("", "is_pid", 1..=1, |args| is(args, |term| matches!(term, Term::Pid(_)))),
     Entry::pure("", "is_reference", 1..=1, |args| is(args, |term| matches!(term, Term::Ref(_)))),
-    Entry::pure("", "is_struct", 1..=1, |args| {
-        is(args, |term| term.as_map().is_some_and(|map| map.get_atom(elixir::STRUCT).is_some()))
+    Entry::pure("", "is_exception", 1..=1, |args| {
+        is(args, |term| term.as_map().is_some_and(|map| map.get_atom("__exception__").is_some()))
+    }),
+    Entry::pure("", "is_port", 1..=1, |args| is(args, |term| matches!(term, Term::Port(_)))),
+    Entry::pure("", "is_struct", 1..=2, |args| {
+        let name = |term: &Term| term.as_map().and_then(|map| map.get_atom(elixir::STRUCT)).cloned();
+        is(args, |term| name(term).is_some_and(|name| args.get(1).is_none_or(|wanted| *wanted == name)))
     }),
     Entry::pure("", "is_tuple", 1..=1, |args| is(args, |term| matches!(term, Term::Tuple(_)))),
     Entry::pure("", "length", 1..=1, |args| Ok(list_of(args, 0)?.len().into())),
@@ -37,7 +42,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         Ok(if order::compare(arg(args, 0)?, arg(args, 1)?).is_gt() { arg(args, 1)? } else { arg(args, 0)? }.clone())
     }),
     Entry::pure("", "put_elem", 3..=3, put_elem),
-    Entry::pure("", "raise", 1..=1, |args| Err(Raise::error(elixir::runtime_error(to_text(arg(args, 0)?)?)))),
+    Entry::pure("", "raise", 1..=1, raise),
     Entry::pure("", "throw", 1..=1, |args| Err(Raise::Throw(arg(args, 0)?.clone()))),
     Entry::pure("", "tl", 1..=1, |args| {
         list_of(args, 0)?.get(1..).map(|rest| Term::List(rest.to_vec())).ok_or_else(badarg)
@@ -58,6 +63,14 @@ pub(super) const ENTRIES: &[Entry] = &[
             .ok_or_else(|| Raise::argument("~U wants a time in UTC: ~U[2026-01-15 10:20:30Z]"))
     }),
 ];
+
+/// A message, or an exception that was made.
+fn raise(args: &[Term]) -> Result<Term, Raise> {
+    match arg(args, 0)? {
+        Term::Map(map) if map.get_atom("__exception__").is_some() => Err(Raise::error(Term::Map(map.clone()))),
+        message => Err(Raise::error(elixir::runtime_error(to_text(message)?))),
+    }
+}
 
 fn badarg() -> Raise {
     Raise::error(atom("badarg"))

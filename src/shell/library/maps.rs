@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Entry, arg, enumerables::pair, given, list_of, sorted};
+use crate::limits;
 use crate::node::Raise;
 use crate::shell::eval::access;
 use crate::term::{Map, Term, atom, elixir, tuple};
@@ -18,16 +19,22 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     Entry::pure(MAP, "fetch!", 2..=2, fetch),
     Entry::pure(MAP, "from_struct", 1..=1, |args| changed(args, |map| drop(map.remove(&atom(elixir::STRUCT))))),
+    Entry::pure(MAP, "from_keys", 2..=2, |args| {
+        let value = arg(args, 1)?;
+        super::check_copies(value, super::elements(arg(args, 0)?)?.len())?;
+        Ok(Term::Map(super::elements(arg(args, 0)?)?.into_iter().map(|key| (key, value.clone())).collect()))
+    }),
     Entry::pure(MAP, "get", 2..=3, |args| Ok(map(args)?.get(arg(args, 1)?).cloned().unwrap_or_else(|| default(args)))),
     Entry::pure(MAP, "has_key?", 2..=2, |args| Ok(map(args)?.get(arg(args, 1)?).is_some().into())),
-    Entry::pure(MAP, "keys", 1..=1, |args| {
-        Ok(Term::List(sorted(map(args)?).into_iter().map(|(key, _)| key.clone()).collect()))
-    }),
+    Entry::pure(MAP, "keys", 1..=1, |args| sides(args, |(key, _)| key.clone())),
     Entry::pure(MAP, "merge", 2..=2, merge),
     Entry::pure(MAP, "new", 0..=1, new),
     Entry::pure(MAP, "pop", 2..=3, |args| {
         let rest = changed(args, |map| drop(map.remove(given(args, 1))))?;
         Ok(tuple([map(args)?.get(arg(args, 1)?).cloned().unwrap_or_else(|| default(args)), rest]))
+    }),
+    Entry::pure(MAP, "pop!", 2..=2, |args| {
+        Ok(tuple([fetch(args)?, changed(args, |map| drop(map.remove(given(args, 1))))?]))
     }),
     Entry::pure(MAP, "put", 3..=3, |args| {
         changed(args, |map| drop(map.insert(given(args, 1).clone(), given(args, 2).clone())))
@@ -36,14 +43,18 @@ pub(super) const ENTRIES: &[Entry] = &[
         let new = map(args)?.get(arg(args, 1)?).is_none();
         changed(args, |map| drop(new.then(|| map.insert(given(args, 1).clone(), given(args, 2).clone()))))
     }),
+    Entry::pure(MAP, "replace", 3..=3, |args| {
+        let known = map(args)?.get(arg(args, 1)?).is_some();
+        changed(args, |map| drop(known.then(|| map.insert(given(args, 1).clone(), given(args, 2).clone()))))
+    }),
+    Entry::pure(MAP, "replace!", 3..=3, |args| {
+        fetch(args)?;
+        changed(args, |map| drop(map.insert(given(args, 1).clone(), given(args, 2).clone())))
+    }),
     Entry::pure(MAP, "split", 2..=2, |args| Ok(tuple([chosen(args, true)?, chosen(args, false)?]))),
     Entry::pure(MAP, "take", 2..=2, |args| chosen(args, true)),
-    Entry::pure(MAP, "to_list", 1..=1, |args| {
-        Ok(Term::List(sorted(map(args)?).into_iter().map(|(k, v)| tuple([k.clone(), v.clone()])).collect()))
-    }),
-    Entry::pure(MAP, "values", 1..=1, |args| {
-        Ok(Term::List(sorted(map(args)?).into_iter().map(|(_, value)| value.clone()).collect()))
-    }),
+    Entry::pure(MAP, "to_list", 1..=1, |args| sides(args, |(k, v)| tuple([k.clone(), v.clone()]))),
+    Entry::pure(MAP, "values", 1..=1, |args| sides(args, |(_, value)| value.clone())),
     Entry::pure("", "get_in", 2..=2, get_in),
     Entry::pure("", "is_map_key", 2..=2, |args| Ok(map(args)?.get(arg(args, 1)?).is_some().into())),
     Entry::pure("", "put_in", 3..=3, |args| put_in(arg(args, 0)?, list_of(args, 1)?, arg(args, 2)?)),
@@ -52,6 +63,11 @@ pub(super) const ENTRIES: &[Entry] = &[
 pub(super) fn map(args: &[Term]) -> Result<&Map, Raise> {
     let of = arg(args, 0)?;
     of.as_map().ok_or_else(|| crate::shell::fault::about("badmap", of.clone()))
+}
+
+/// Something of each pair of a map, in the order of the keys.
+pub(super) fn sides(args: &[Term], side: fn(&(Term, Term)) -> Term) -> Result<Term, Raise> {
+    Ok(Term::List(sorted(map(args)?).into_iter().map(side).collect()))
 }
 
 fn default(args: &[Term]) -> Term {
@@ -76,12 +92,12 @@ fn chosen(args: &[Term], listed: bool) -> Result<Term, Raise> {
     Ok(Term::Map(map(args)?.iter().filter(|(key, _)| keys.contains(key) == listed).cloned().collect()))
 }
 
-fn merge(args: &[Term]) -> Result<Term, Raise> {
+pub(super) fn merge(args: &[Term]) -> Result<Term, Raise> {
     let other = map(args.get(1..).unwrap_or_default())?;
     Ok(Term::Map(map(args)?.iter().chain(other).cloned().collect()))
 }
 
-fn new(args: &[Term]) -> Result<Term, Raise> {
+pub(super) fn new(args: &[Term]) -> Result<Term, Raise> {
     let Some(from) = args.first() else { return Ok(Term::Map(Map::new())) };
     let all = super::elements(from)?;
     Ok(Term::Map(all.iter().map(pair).collect::<Result<Map, _>>()?))
@@ -89,6 +105,10 @@ fn new(args: &[Term]) -> Result<Term, Raise> {
 
 /// A value with another one behind a path of keys.
 pub(super) fn put_in(of: &Term, path: &[Term], value: &Term) -> Result<Term, Raise> {
+    // What is put so deep is no value here; and each key takes stack.
+    if path.len() > limits::SHELL_VALUE_NESTING {
+        return Err(Raise::error(atom("system_limit")));
+    }
     let Some((key, rest)) = path.split_first() else { return Ok(value.clone()) };
     let inner = put_in(&access(of, key)?, rest, value)?;
     match of {

@@ -1,8 +1,13 @@
 //! What the shell has of Elixir's own modules: the basics of `Enum`, `Map`, `Keyword`, `String` and their kin on what the
 //! node's functions give. Everything else is the node's tables.
 
+mod carrying;
+mod date;
 mod enumerables;
+mod erlang;
+mod graphemes;
 mod kernel;
+mod keyed;
 mod keywords;
 mod lists;
 mod maps;
@@ -14,7 +19,9 @@ mod system;
 mod texts;
 mod time;
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 
 use futures::future::BoxFuture;
 
@@ -75,7 +82,11 @@ impl Entry {
     }
 }
 
-const TABLES: [&[Entry]; 12] = [
+const TABLES: [&[Entry]; 16] = [
+    date::ENTRIES,
+    carrying::ENTRIES,
+    keyed::ENTRIES,
+    erlang::ENTRIES,
     kernel::ENTRIES,
     enumerables::ENTRIES,
     searching::ENTRIES,
@@ -96,9 +107,17 @@ fn entries() -> impl Iterator<Item = &'static Entry> {
 
 /// The function of that name; those of `Kernel` have no module.
 pub(super) fn find(module: &str, name: &str, arity: usize) -> Option<Body> {
+    // Asked with each call of a function that goes over a collection.
+    static BY_NAME: LazyLock<HashMap<(&str, &str), Vec<&Entry>>> = LazyLock::new(|| {
+        let mut all: HashMap<_, Vec<_>> = HashMap::new();
+        for entry in entries() {
+            all.entry((entry.module, entry.name)).or_default().push(entry);
+        }
+        all
+    });
     let module = if module == "Elixir.Kernel" { "" } else { module };
-    let fits = |entry: &&Entry| entry.module == module && entry.name == name && entry.arities.contains(&arity);
-    entries().find(fits).map(|entry| entry.body)
+    let found = BY_NAME.get(&(module, name))?.iter().find(|entry| entry.arities.contains(&arity));
+    found.map(|entry| entry.body)
 }
 
 /// Whether a name alone is a function.
@@ -122,6 +141,32 @@ pub(super) fn elements(of: &Term) -> Result<Vec<Term>, Raise> {
         },
         other => Err(not_enumerable(other)),
     }
+}
+
+/// Whether an element is in what can be gone through; a range is not.
+pub(super) fn is_in(element: &Term, of: &Term) -> Result<bool, Raise> {
+    match (element, of.as_map().and_then(elixir::as_range)) {
+        (Term::Int(value), Some(range @ [first, _, step])) => {
+            let steps = value.checked_sub(first).filter(|_| step != 0);
+            Ok(steps.is_some_and(|by| by % step == 0 && by / step >= 0 && by / step < count_of(range)))
+        }
+        (_, Some(_)) => Ok(false),
+        (_, None) => Ok(elements(of)?.contains(element)),
+    }
+}
+
+/// How many elements there are.
+fn count(args: &[Term]) -> Result<Term, Raise> {
+    let of = arg(args, 0)?;
+    match of.as_map().and_then(elixir::as_range) {
+        Some(range) => Ok(Term::Int(count_of(range))),
+        None => Ok(elements(of)?.len().into()),
+    }
+}
+
+fn count_of([first, last, step]: [i64; 3]) -> i64 {
+    let empty = step == 0 || if step > 0 { first > last } else { first < last };
+    if empty { 0 } else { (last.saturating_sub(first) / step).saturating_add(1) }
 }
 
 /// The pairs of a map, in the order of their keys.
@@ -183,6 +228,7 @@ pub(super) fn to_text(term: &Term) -> Result<String, Raise> {
             let shown = Inspect::new(term).to_string();
             Ok(shown.trim_start_matches("~U[").trim_end_matches(']').to_owned())
         }
+        Term::Map(map) => crate::term::calendar(map).map(|(_, text)| text).ok_or_else(refuse),
         _ => Err(refuse()),
     }
 }
@@ -216,6 +262,11 @@ fn integer(args: &[Term], at: usize) -> Result<i64, Raise> {
 fn list_of(args: &[Term], at: usize) -> Result<&[Term], Raise> {
     let found = arg(args, at)?;
     found.as_list().ok_or_else(|| Raise::argument(format!("wanted a list, got {}", Inspect::short(found, 100))))
+}
+
+/// The data of several values.
+fn terms_of(args: Vec<Value>) -> Result<Vec<Term>, Raise> {
+    super::value::terms(args)
 }
 
 /// The value of that place, taken out.

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Entry, each, elements, empty_error, take, time};
+use super::{Entry, date, each, elements, empty_error, take};
 use crate::node::Raise;
 use crate::shell::eval::{Evaluator, Outcome};
 use crate::shell::value::Value;
@@ -22,31 +22,36 @@ pub(super) const ENTRIES: &[Entry] = &[
 
 /// How keys are compared: `:asc`, `:desc`, `DateTime`, `{:desc, DateTime}`.
 #[derive(Clone, Copy, Default)]
-struct Direction {
+pub(super) struct Direction {
     falls: bool,
     of_time: bool,
 }
 
+/// Modules whose `compare` there is.
+fn is_calendar(module: &Term) -> bool {
+    ["Elixir.DateTime", "Elixir.Date", "Elixir.Time", "Elixir.NaiveDateTime"].iter().any(|name| module.is_atom(name))
+}
+
 impl Direction {
-    fn of(term: &Term) -> Result<Self, Raise> {
+    pub(super) fn of(term: &Term) -> Result<Self, Raise> {
         let (way, module) = match term {
             Term::Tuple(parts) => match parts.as_slice() {
                 [way, module] => (way, Some(module)),
                 _ => (term, None),
             },
-            module if module.is_atom("Elixir.DateTime") => (&Term::NIL, Some(module)),
+            module if is_calendar(module) => (&Term::NIL, Some(module)),
             way => (way, None),
         };
         let falls = way.is_atom("desc");
         let known = falls || way.is_atom("asc") || (way.is_atom("nil") && module.is_some());
-        if !known || module.is_some_and(|module| !module.is_atom("Elixir.DateTime")) {
+        if !known || module.is_some_and(|module| !is_calendar(module)) {
             return Err(Raise::argument(format!("{term:?} is no order: :asc, :desc, DateTime or {{:desc, DateTime}}")));
         }
         Ok(Self { falls, of_time: module.is_some() })
     }
 
-    fn compare(self, a: &Term, b: &Term) -> Ordering {
-        let order = match (self.of_time, time::micros(a), time::micros(b)) {
+    pub(super) fn compare(self, a: &Term, b: &Term) -> Ordering {
+        let order = match (self.of_time, date::moment(a), date::moment(b)) {
             (true, Ok(a), Ok(b)) => a.cmp(&b),
             _ => order::compare(a, b),
         };
@@ -66,22 +71,29 @@ fn sort(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
         let direction = match args.pop() {
             None => Direction::default(),
             Some(Value::Term(direction)) => Direction::of(&direction)?,
-            Some(function) => return merged(shell, all, &function).await.map(|all| Term::List(all).into()),
+            Some(function) => {
+                let keyed = all.into_iter().map(|element| (element.clone(), element)).collect();
+                return sorted_by(shell, keyed, &function).await;
+            }
         };
         Ok(sorted(all.into_iter().map(|element| (element.clone(), element)).collect(), direction).into())
     }
     .boxed()
 }
 
-/// Sorted by a function that says whether its first argument may stand before the second.
-async fn merged(shell: &mut Evaluator, all: Vec<Term>, function: &Value) -> Result<Vec<Term>, Raise> {
-    let mut runs: Vec<Vec<Term>> = all.into_iter().map(|element| vec![element]).collect();
+/// The places of keys, sorted by a function that says whether its first argument may stand before the second.
+async fn merged(
+    shell: &mut Evaluator,
+    places: Vec<usize>,
+    (keys, function): (&[Term], &Value),
+) -> Result<Vec<usize>, Raise> {
+    let mut runs: Vec<Vec<usize>> = places.into_iter().map(|place| vec![place]).collect();
     while runs.len() > 1 {
         let mut longer = Vec::with_capacity(runs.len().div_ceil(2));
         let mut rest = runs.into_iter();
         while let Some(left) = rest.next() {
             longer.push(match rest.next() {
-                Some(right) => merge(shell, (left, right), function).await?,
+                Some(right) => merge(shell, (left, right), (keys, function)).await?,
                 None => left,
             });
         }
@@ -92,13 +104,14 @@ async fn merged(shell: &mut Evaluator, all: Vec<Term>, function: &Value) -> Resu
 
 async fn merge(
     shell: &mut Evaluator,
-    (left, right): (Vec<Term>, Vec<Term>),
-    function: &Value,
-) -> Result<Vec<Term>, Raise> {
+    (left, right): (Vec<usize>, Vec<usize>),
+    (keys, function): (&[Term], &Value),
+) -> Result<Vec<usize>, Raise> {
     let mut out = Vec::with_capacity(left.len() + right.len());
     let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
     while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
-        let stays = shell.apply(function, vec![a.clone().into(), b.clone().into()]).await?.is_true();
+        let key = |at: &usize| Value::Term(keys.get(*at).cloned().unwrap_or(Term::NIL));
+        let stays = shell.apply(function, vec![key(a), key(b)]).await?.is_true();
         out.extend(if stays { left.next() } else { right.next() });
     }
     out.extend(left);
@@ -119,24 +132,37 @@ fn sort_by(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome
         match direction {
             None => Ok(sorted(keyed, Direction::default()).into()),
             Some(Value::Term(direction)) => Ok(sorted(keyed, Direction::of(&direction)?).into()),
-            Some(_) => Err(crate::shell::fault::unknown("an order by a function in sort_by")),
+            Some(function) => sorted_by(shell, keyed, &function).await,
         }
     }
     .boxed()
 }
 
+/// Sorted by a function of two keys.
+async fn sorted_by(shell: &mut Evaluator, keyed: Vec<(Term, Term)>, function: &Value) -> Outcome {
+    let (keys, all): (Vec<Term>, Vec<Term>) = keyed.into_iter().unzip();
+    let places = (0..keys.len()).collect();
+    let order = merged(shell, places, (&keys, function)).await?;
+    Ok(Term::List(order.into_iter().filter_map(|at| all.get(at).cloned()).collect()).into())
+}
+
 fn extreme_by(shell: &mut Evaluator, mut args: Vec<Value>, wanted: Ordering) -> BoxFuture<'_, Outcome> {
     async move {
-        let direction = match if args.len() == 3 { args.pop() } else { None } {
-            Some(direction) => Direction::of(&direction.term()?)?,
-            None => Direction::default(),
+        let last = if args.len() == 3 { args.pop() } else { None };
+        let (direction, if_empty) = match last {
+            Some(Value::Term(direction)) => (Direction::of(&direction)?, None),
+            if_empty => (Direction::default(), if_empty),
         };
         let keyed = keyed(shell, args).await?;
         // Of equal ones the first.
         let better = |best: (Term, Term), next: (Term, Term)| {
             if direction.compare(&next.0, &best.0) == wanted { next } else { best }
         };
-        keyed.into_iter().reduce(better).map(|(_, element)| element.into()).ok_or_else(empty_error)
+        match (keyed.into_iter().reduce(better), if_empty) {
+            (Some((_, element)), _) => Ok(element.into()),
+            (None, Some(if_empty)) => shell.apply(&if_empty, Vec::new()).await,
+            (None, None) => Err(empty_error()),
+        }
     }
     .boxed()
 }

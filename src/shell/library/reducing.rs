@@ -1,9 +1,11 @@
 //! `Enum` with functions that are called with each element, and what else calls a function.
 
+use std::collections::{HashMap, HashSet};
+
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Entry, each, elements, empty_error, enumerables, maps, take};
+use super::{Entry, each, elements, empty_error, enumerables, keywords, maps, take};
 use crate::node::Raise;
 use crate::shell::eval::{Evaluator, Outcome, operators_add as add};
 use crate::shell::value::Value;
@@ -42,8 +44,16 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::shell("Elixir.Map", "reject", 2..=2, |shell, args| {
         select(shell, args, |all, truths| as_map(kept(all, &truths, false)))
     }),
-    Entry::shell("Elixir.Map", "update", 4..=4, update),
-    Entry::shell("Elixir.Map", "update!", 3..=3, update),
+    Entry::shell("Elixir.Keyword", "filter", 2..=2, |shell, args| {
+        select(shell, args, |all, truths| kept(all, &truths, true))
+    }),
+    Entry::shell("Elixir.Keyword", "merge", 3..=3, merge_keywords),
+    Entry::shell("Elixir.Keyword", "new", 2..=2, |shell, args| {
+        mapped(shell, args, |_, pairs| keywords::unique(&pairs))
+    }),
+    Entry::shell("Elixir.Keyword", "reject", 2..=2, |shell, args| {
+        select(shell, args, |all, truths| kept(all, &truths, false))
+    }),
     Entry::shell("", "then", 2..=2, |shell, args| called(shell, args, false)),
     Entry::shell("", "tap", 2..=2, |shell, args| called(shell, args, true)),
     Entry::shell("", "update_in", 3..=3, update_in),
@@ -88,7 +98,7 @@ fn sum(values: &[Term]) -> Result<Term, Raise> {
 }
 
 fn uniq_by(all: Vec<Term>, keys: Vec<Term>) -> Term {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     Term::List(
         all.into_iter().zip(keys).filter(|(_, key)| seen.insert(key.clone())).map(|(element, _)| element).collect(),
     )
@@ -115,7 +125,7 @@ fn group_by(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcom
             None => all,
         };
         let mut order: Vec<Term> = Vec::new();
-        let mut groups: std::collections::HashMap<Term, Vec<Term>> = std::collections::HashMap::new();
+        let mut groups: HashMap<Term, Vec<Term>> = HashMap::new();
         for (key, value) in keys.into_iter().zip(values) {
             groups
                 .entry(key.clone())
@@ -207,18 +217,43 @@ fn scan(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome> {
 fn merge(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
     async move {
         let (one, other) = (take(&mut args)?.term()?, take(&mut args)?.term()?);
-        let (Term::Map(mut map), Term::Map(other)) = (one, other) else {
+        let (Term::Map(map), Term::Map(other)) = (one, other) else {
             return Err(Raise::argument("wanted two maps"));
         };
         let function = take(&mut args)?;
+        let owns: HashMap<Term, Term> = map.iter().cloned().collect();
+        let mut merged: Vec<(Term, Term)> = map.iter().cloned().collect();
         for (key, value) in other {
-            let value = match map.get(&key).cloned() {
-                Some(own) => shell.apply_to(&function, &[key.clone(), own, value]).await?,
+            let value = match owns.get(&key) {
+                Some(own) => shell.apply_to(&function, &[key.clone(), own.clone(), value]).await?,
                 None => value,
             };
-            map.insert(key, value);
+            merged.push((key, value));
         }
-        Ok(Term::Map(map).into())
+        Ok(Term::Map(merged.into_iter().collect()).into())
+    }
+    .boxed()
+}
+
+/// `Keyword.merge(one, other, fn key, one, other -> value end)`: what only one has, then the others.
+fn merge_keywords(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
+    async move {
+        let (one, other) = (take(&mut args)?.term()?, take(&mut args)?.term()?);
+        let one = super::list_of(&[one], 0)?.iter().map(enumerables::pair).collect::<Result<Vec<_>, _>>()?;
+        let other = super::list_of(&[other], 0)?.iter().map(enumerables::pair).collect::<Result<Vec<_>, _>>()?;
+        let function = take(&mut args)?;
+        let keys: HashSet<&Term> = other.iter().map(|(key, _)| key).collect();
+        let owns: HashMap<&Term, &Term> = one.iter().rev().map(|(key, value)| (key, value)).collect();
+        let alone = one.iter().filter(|(key, _)| !keys.contains(key));
+        let mut merged: Vec<Term> = alone.map(|(key, value)| tuple([key.clone(), value.clone()])).collect();
+        for (key, value) in &other {
+            let value = match owns.get(key) {
+                Some(own) => shell.apply_to(&function, &[key.clone(), (*own).clone(), value.clone()]).await?,
+                None => value.clone(),
+            };
+            merged.push(tuple([key.clone(), value]));
+        }
+        Ok(Term::List(merged).into())
     }
     .boxed()
 }
@@ -230,24 +265,6 @@ fn update_in(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outco
         let old = maps::get_in(&[of.clone(), path.clone()])?;
         let new = shell.apply_to(&take(&mut args)?, &[old]).await?;
         maps::put_in(&of, super::list_of(&[path], 0)?, &new).map(Value::Term)
-    }
-    .boxed()
-}
-
-/// `Map.update(map, key, default, function)`, `Map.update!(map, key, function)`.
-fn update(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
-    async move {
-        let Term::Map(mut map) = take(&mut args)?.term()? else { return Err(Raise::argument("wanted a map")) };
-        let key = take(&mut args)?.term()?;
-        let default = if args.len() == 2 { Some(take(&mut args)?.term()?) } else { None };
-        let function = take(&mut args)?;
-        let value = match (map.get(&key).cloned(), default) {
-            (Some(value), _) => shell.apply_to(&function, &[value]).await?,
-            (None, Some(default)) => default,
-            (None, None) => return Err(Raise::error(crate::term::elixir::key_error(key, map.into(), None))),
-        };
-        map.insert(key, value);
-        Ok(Term::Map(map).into())
     }
     .boxed()
 }

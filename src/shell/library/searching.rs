@@ -7,7 +7,7 @@ use super::{Entry, each, take};
 use crate::node::Raise;
 use crate::shell::eval::{Evaluator, Outcome};
 use crate::shell::value::Value;
-use crate::term::Term;
+use crate::term::{Term, tuple};
 
 const ENUM: &str = "Elixir.Enum";
 
@@ -23,7 +23,18 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::shell(ENUM, "find_value", 2..=2, |shell, args| {
         search(shell, args, (true, |_, found| found.map(|found| found.answer).into()))
     }),
+    Entry::shell(ENUM, "find_value", 3..=3, find_value_or),
     Entry::shell(ENUM, "reduce_while", 3..=3, reduce_while),
+    Entry::shell(ENUM, "split_while", 2..=2, |shell, args| {
+        search(
+            shell,
+            args,
+            (false, |mut all, found| {
+                let rest = all.split_off(found.map_or(all.len(), |found| found.at));
+                tuple([Term::List(all), Term::List(rest)])
+            }),
+        )
+    }),
     Entry::shell(ENUM, "take_while", 2..=2, |shell, args| search(shell, args, (false, before))),
 ];
 
@@ -79,6 +90,17 @@ fn find_or(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome
         let (all, function) = each(args)?;
         let found = first(shell, &all, (&function, true)).await?;
         Ok(if found.is_some() { element(all, found).into() } else { default })
+    }
+    .boxed()
+}
+
+/// `Enum.find_value(collection, default, function)`.
+fn find_value_or(shell: &mut Evaluator, mut args: Vec<Value>) -> BoxFuture<'_, Outcome> {
+    async move {
+        let default = if args.len() == 3 { args.remove(1) } else { Value::Term(Term::NIL) };
+        let (all, function) = each(args)?;
+        let found = first(shell, &all, (&function, true)).await?;
+        Ok(found.map_or(default, |found| found.answer.into()))
     }
     .boxed()
 }

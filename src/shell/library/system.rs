@@ -10,7 +10,7 @@ use crate::shell::eval::{Evaluator, Outcome};
 use crate::shell::help;
 use crate::shell::session::SILENT;
 use crate::shell::value::{Value, terms};
-use crate::term::{Pid, Pretty, Term, atom, binary};
+use crate::term::{Base, Binaries, Pid, Pretty, Term, atom, binary};
 
 const IO: &str = "Elixir.IO";
 const PROCESS: &str = "Elixir.Process";
@@ -24,15 +24,25 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::shell("", "flush", 0..=0, flush),
     Entry::shell("", "h", 0..=1, overview),
     Entry::shell("", "i", 1..=1, describe),
-    Entry::pure("", "inspect", 1..=2, |args| Ok(binary(pretty(args)?.text(arg(args, 0)?)))),
+    Entry::pure("", "inspect", 1..=2, |args| Ok(binary(pretty(args, false)?.text(arg(args, 0)?)))),
     Entry::shell("", "is_function", 1..=2, is_function),
     Entry::node("", "node", 0..=1, ("erlang", "node")),
     Entry::shell("", "pid", 1..=1, pid),
     Entry::node("", "self", 0..=0, ("erlang", "self")),
     Entry::node("", "send", 2..=2, ("erlang", "send")),
     Entry::shell("", "v", 0..=1, value),
-    Entry::shell(IO, "inspect", 1..=2, io_inspect),
-    Entry::shell(IO, "puts", 1..=1, puts),
+    Entry::shell("", "dbg", 1..=2, io_inspect),
+    Entry::shell("", "make_ref", 0..=0, make_ref),
+    Entry::shell("erlang", "make_ref", 0..=0, make_ref),
+    Entry::shell(IO, "inspect", 1..=3, |shell, mut args| {
+        // All is printed to the shell's terminal.
+        if args.len() == 3 {
+            args.remove(0);
+        }
+        io_inspect(shell, args)
+    }),
+    Entry::shell(IO, "puts", 1..=2, |shell, args| written(shell, args, "\n")),
+    Entry::shell(IO, "write", 1..=2, |shell, args| written(shell, args, "")),
     Entry::node(PROCESS, "alive?", 1..=1, ("erlang", "is_process_alive")),
     Entry::node(PROCESS, "exit", 2..=2, ("erlang", "exit")),
     Entry::node(PROCESS, "info", 1..=2, ("erlang", "process_info")),
@@ -47,21 +57,36 @@ pub(super) const ENTRIES: &[Entry] = &[
 ];
 
 /// The options of `inspect` and `IO.inspect`.
-fn pretty(args: &[Term]) -> Result<Pretty, Raise> {
-    let mut pretty = Pretty { width: usize::MAX, ..Pretty::default() };
-    let Some(options) = args.get(1) else { return Ok(pretty) };
+///
+/// What does not fit is broken if they say so, or if they do not and `breaks` does.
+fn pretty(args: &[Term], breaks: bool) -> Result<Pretty, Raise> {
+    let mut pretty = Pretty::default();
+    let nothing = Term::List(Vec::new());
+    let options = args.get(1).unwrap_or(&nothing);
     let get = |key| crate::shell::eval::access(options, &atom(key));
-    if get("pretty")?.is_atom("true") {
-        pretty.width = Pretty::default().width;
-    }
     let number = |term: Term| match term {
         Term::Int(value) => usize::try_from(value).ok(),
         other => other.is_atom("infinity").then_some(usize::MAX),
     };
-    pretty.width = number(get("width")?).unwrap_or(pretty.width);
+    let asked = get("pretty")?;
+    pretty.width = match number(get("width")?) {
+        _ if !(asked.is_atom("true") || asked.is_atom("nil") && breaks) => usize::MAX,
+        width => width.unwrap_or(pretty.width),
+    };
+    pretty.structs = !get("structs")?.is_atom("false");
+    pretty.base = match get("base")?.as_atom() {
+        Some("hex") => Base::Hexadecimal,
+        Some("octal") => Base::Octal,
+        Some("binary") => Base::Binary,
+        _ => Base::Decimal,
+    };
     pretty.limit = number(get("limit")?).unwrap_or(pretty.limit);
     pretty.lists = get("charlists")?.is_atom("as_lists");
-    pretty.bytes = get("binaries")?.is_atom("as_binaries");
+    pretty.bytes = match get("binaries")?.as_atom() {
+        Some("as_binaries") => Binaries::Bytes,
+        Some("as_strings") => Binaries::Texts,
+        _ => Binaries::Inferred,
+    };
     pretty.text = number(get("printable_limit")?).unwrap_or(pretty.text);
     Ok(pretty)
 }
@@ -75,17 +100,26 @@ fn print(shell: &Evaluator, text: String, result: impl Into<Value>) -> BoxFuture
     .boxed()
 }
 
-fn puts(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome> {
-    let text = terms(args).and_then(|args| to_text(arg(&args, 0)?));
-    async move { print(shell, format!("{}\n", text?), Term::OK).await }.boxed()
+/// Whether a term is what Elixir prints to; here all is printed to the shell's terminal.
+fn is_device(term: &Term) -> bool {
+    term.is_atom("stdio") || term.is_atom("stderr")
+}
+
+/// Prints a text, which may have a device before it.
+fn written<'a>(shell: &'a mut Evaluator, args: Vec<Value>, end: &'static str) -> BoxFuture<'a, Outcome> {
+    let text = terms(args).and_then(|args| match args.as_slice() {
+        [device, text] if is_device(device) => to_text(text),
+        [device, _] => Err(Raise::argument(format!("{device:?} is no device here: :stdio or :stderr"))),
+        _ => to_text(arg(&args, 0)?),
+    });
+    async move { print(shell, text? + end, Term::OK).await }.boxed()
 }
 
 /// Prints a value as it is shown, behind its `label`, and gives it.
 fn io_inspect(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome> {
     async move {
         let args = terms(args)?;
-        let mut shown = pretty(&args)?;
-        shown.width = shown.width.min(Pretty::default().width);
+        let shown = pretty(&args, true)?;
         let label = match args.get(1) {
             Some(options) => crate::shell::eval::access(options, &atom("label"))?,
             None => Term::NIL,
@@ -95,6 +129,11 @@ fn io_inspect(shell: &mut Evaluator, args: Vec<Value>) -> BoxFuture<'_, Outcome>
         print(shell, format!("{label}{}\n", shown.text(&value)), value).await
     }
     .boxed()
+}
+
+fn make_ref(shell: &mut Evaluator, _: Vec<Value>) -> BoxFuture<'_, Outcome> {
+    let made = shell.context.node.make_reference().map(Term::from);
+    async move { made.map(Value::Term).ok_or_else(|| Raise::Exit(atom("terminated"))) }.boxed()
 }
 
 fn overview(shell: &mut Evaluator, _: Vec<Value>) -> BoxFuture<'_, Outcome> {

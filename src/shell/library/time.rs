@@ -14,13 +14,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry::pure(TIME, "add", 2..=3, add),
     Entry::pure(TIME, "after?", 2..=2, |args| Ok(order(args)?.is_gt().into())),
     Entry::pure(TIME, "before?", 2..=2, |args| Ok(order(args)?.is_lt().into())),
-    Entry::pure(TIME, "compare", 2..=2, |args| {
-        Ok(atom(match order(args)? {
-            Ordering::Less => "lt",
-            Ordering::Equal => "eq",
-            Ordering::Greater => "gt",
-        }))
-    }),
+    Entry::pure(TIME, "compare", 2..=2, |args| order(args).map(as_atom)),
     Entry::pure(TIME, "diff", 2..=3, diff),
     Entry::pure(TIME, "from_iso8601", 1..=1, from_iso8601),
     Entry::pure(TIME, "from_unix", 1..=2, |args| {
@@ -33,7 +27,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     }),
     Entry::pure(TIME, "to_string", 1..=1, |args| to_text(arg(args, 0)?).map(binary)),
     Entry::pure(TIME, "to_unix", 1..=2, |args| Ok(Term::Int(micros(arg(args, 0)?)?.div_euclid(unit(args.get(1))?.0)))),
-    Entry::pure(TIME, "utc_now", 0..=0, |_| Ok(elixir::date_time(Timestamp::now()))),
+    Entry::pure(TIME, "truncate", 2..=2, |args| truncated(arg(args, 0)?, args.get(1))),
+    Entry::pure(TIME, "utc_now", 0..=1, |args| {
+        let now = elixir::date_time(Timestamp::now());
+        if args.is_empty() { Ok(now) } else { truncated(&now, args.first()) }
+    }),
 ];
 
 /// Microseconds since the epoch of a `%DateTime{}`.
@@ -41,6 +39,22 @@ pub(super) fn micros(term: &Term) -> Result<i64, Raise> {
     let wanted = || Raise::argument(format!("wanted a %DateTime{{}}, got {}", Inspect::short(term, 100)));
     let text = term.as_map().ok_or_else(wanted).and_then(|_| to_text(term))?.replace(' ', "T");
     text.parse::<Timestamp>().map(Timestamp::as_microsecond).map_err(|_| wanted())
+}
+
+/// A time with the digits of a second that a unit has.
+fn truncated(time: &Term, to: Option<&Term>) -> Result<Term, Raise> {
+    let (size, most) = unit(to)?;
+    let micros = micros(time)?;
+    at(micros - micros.rem_euclid(size.min(1_000_000)), digits(time).min(most))
+        .ok_or_else(|| Raise::argument("that is out of time"))
+}
+
+pub(super) fn as_atom(order: Ordering) -> Term {
+    atom(match order {
+        Ordering::Less => "lt",
+        Ordering::Equal => "eq",
+        Ordering::Greater => "gt",
+    })
 }
 
 fn order(args: &[Term]) -> Result<Ordering, Raise> {
@@ -61,12 +75,15 @@ fn unit(term: Option<&Term>) -> Result<(i64, usize), Raise> {
 }
 
 fn diff(args: &[Term]) -> Result<Term, Raise> {
-    let micros = micros(arg(args, 0)?)? - micros(arg(args, 1)?)?;
-    Ok(Term::Int(micros.div_euclid(unit(args.get(2))?.0)))
+    let (size, _) = unit(args.get(2))?;
+    // Whole seconds at most, of which longer units are parts.
+    let (floor, longer) = (size.min(1_000_000), size / size.min(1_000_000));
+    let units = (micros(arg(args, 0)?)? - micros(arg(args, 1)?)?).div_euclid(floor);
+    Ok(Term::Int(units / longer))
 }
 
 /// Digits of a second that a `%DateTime{}` shows.
-fn digits(time: &Term) -> usize {
+pub(super) fn digits(time: &Term) -> usize {
     let parts = time.as_map().and_then(|map| map.get_atom("microsecond")).and_then(Term::as_tuple);
     match parts {
         Some([_, Term::Int(digits)]) => usize::try_from(*digits).unwrap_or(6),
@@ -107,6 +124,22 @@ fn invalid(why: &'static str) -> Term {
 }
 
 fn from_iso8601(args: &[Term]) -> Result<Term, Raise> {
-    let time = date_time(text(args, 0)?);
-    Ok(time.map_or_else(|| invalid("invalid_format"), |time| tuple([Term::OK, time, Term::Int(0)])))
+    let text = text(args, 0)?;
+    if let Some(time) = date_time(text) {
+        return Ok(tuple([Term::OK, time, Term::Int(0)]));
+    }
+    let Ok(zoned) = text.replace(' ', "T").parse::<Timestamp>() else {
+        let day = text.replace(' ', "T").parse::<jiff::civil::DateTime>();
+        return Ok(invalid(if day.is_ok() && text.len() > 10 { "missing_offset" } else { "invalid_format" }));
+    };
+    // In another zone: as much as its clock is ahead.
+    let clock = text.len().checked_sub(6).and_then(|at| text.get(..at)).and_then(|head| date_time(&format!("{head}Z")));
+    let ahead = clock.as_ref().and_then(|clock| micros(clock).ok()).map(|clock| clock - zoned.as_microsecond());
+    Ok(match (clock, ahead) {
+        (Some(clock), Some(ahead)) => {
+            let time = at(zoned.as_microsecond(), digits(&clock)).unwrap_or(Term::NIL);
+            tuple([Term::OK, time, Term::Int(ahead / 1_000_000)])
+        }
+        _ => invalid("invalid_format"),
+    })
 }

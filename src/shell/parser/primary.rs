@@ -50,6 +50,12 @@ impl Parser {
                 self.at += 1;
                 self.call(Some(Box::new(of)), sign.to_owned())
             }
+            // `alias Name.{One, Other}`
+            Kind::Sign("{") if matches!(of, Expr::Literal(Term::Atom(_))) => {
+                self.at += 1;
+                let parts = self.arguments("}")?;
+                parts.into_iter().map(|part| within(&of, &part)).collect::<Result<_, _>>().map(Expr::Tuple)
+            }
             other => Err(SyntaxError::unexpected(&format!("{} after a dot", shown(&other)))),
         }
     }
@@ -309,6 +315,17 @@ impl Parser {
             Kind::Word("not") => !self.tokens.get(self.at + 1).is_some_and(|token| token.is("in")),
             _ => false,
         }
+    }
+}
+
+/// `Name.Part`, of both.
+fn within(of: &Expr, part: &Expr) -> Result<Expr, SyntaxError> {
+    match (of, part) {
+        (Expr::Literal(Term::Atom(of)), Expr::Literal(Term::Atom(part))) => {
+            let part = part.as_str();
+            Expr::atom(&format!("{}.{}", of.as_str(), part.strip_prefix("Elixir.").unwrap_or(part)))
+        }
+        _ => Err(SyntaxError::unexpected("what is no module")),
     }
 }
 
