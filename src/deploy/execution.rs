@@ -1,5 +1,6 @@
 //! A run from its turn to its end.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -42,6 +43,8 @@ pub(super) struct Inner {
     pub(super) surveyed: AtomicBool,
     /// Runs of the journal that a death tore.
     torn: Mutex<Vec<(RunId, OpenRun)>>,
+    /// Applications that were taken away while a recovery is under way: what it saw of them is old.
+    taken_away: Mutex<Option<BTreeSet<String>>>,
 }
 
 /// What becomes of a deploy: its reason if it failed, and what could not be undone.
@@ -68,6 +71,7 @@ impl Inner {
             ended: CancellationToken::new(),
             surveyed: AtomicBool::default(),
             torn: Mutex::default(),
+            taken_away: Mutex::default(),
         });
         let (journal, ended) = (inner.journal.clone(), inner.ended.clone());
         inner.background.spawn(async move { ended.run_until_cancelled(journal.write()).await }.boxed());
@@ -159,6 +163,17 @@ impl Inner {
         std::mem::take(&mut *self.torn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Notes, from now on or no more, what is taken away.
+    pub(super) fn note_taken_away(&self, note: bool) {
+        *self.taken_away.lock().unwrap_or_else(PoisonError::into_inner) = note.then(BTreeSet::new);
+    }
+
+    /// Whether the application was taken away meanwhile.
+    pub(super) fn was_taken_away(&self, app_id: &str) -> bool {
+        let noted = self.taken_away.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.as_ref().is_some_and(|noted| noted.contains(app_id))
+    }
+
     /// Runs an undeploy.
     pub(super) async fn undeploy(
         self: &Arc<Self>,
@@ -172,7 +187,12 @@ impl Inner {
         }
         match self.turn(&ticket, &cancel).await {
             Ok(()) => {
+                let app_id = run.app_id().to_owned();
                 run.run().await;
+                // In its turn still.
+                if let Some(noted) = self.taken_away.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                    noted.insert(app_id);
+                }
                 Ok(())
             }
             Err(no_turn) => {

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::future::join_all;
 use futures::stream;
 
-use super::execution::Inner;
+use super::execution::{Inner, chain};
 use super::journal::{OpenRun, RunId};
 use super::{found, settle};
 use crate::apps::Labels;
@@ -37,15 +37,16 @@ pub(super) struct Survey {
 
 /// Rebuilds from the engines that answer; whether all did, and nothing torn is left.
 pub(super) async fn recover(engine: &Arc<Inner>) -> bool {
-    let torn = match engine.journal.open().await {
-        Ok(torn) => torn,
+    let (torn, is_known) = match engine.journal.open().await {
+        Ok(torn) => (torn, true),
         Err(error) => {
-            tracing::error!(%error, "the journal cannot be read: deploys fail until it can");
-            Vec::new()
+            tracing::error!(error = chain(&error), "the journal cannot be read: deploys fail until it can");
+            (Vec::new(), false)
         }
     };
     engine.torn(torn);
     let settled = settle_torn(engine).await;
+    engine.note_taken_away(true);
     let survey = survey(engine, &Labels::all()).await;
     // No engine at all is one that has not started yet.
     let complete = survey.complete && settled;
@@ -56,10 +57,14 @@ pub(super) async fn recover(engine: &Arc<Inner>) -> bool {
             // In its turn, so that no deploy of the application is under way meanwhile.
             let Ok(ticket) = engine.queue.enter(&app_id) else { return };
             ticket.turn().await;
-            found::recover_app(engine, &app_id, survey).await;
+            if !engine.was_taken_away(&app_id) {
+                found::recover_app(engine, &app_id, survey).await;
+            }
         })
         .await;
-    if complete {
+    engine.note_taken_away(false);
+    // What is needed stands in the journal: without it every release looks like nobody's.
+    if complete && is_known {
         found::clear_documents(engine).await;
     }
     complete

@@ -42,6 +42,11 @@ impl Undeploy {
         Self { id, settings, journal, request, progress }
     }
 
+    /// Whose it is.
+    pub(super) fn app_id(&self) -> &str {
+        &self.request.app_id
+    }
+
     /// Route first, so that no request meets a container that is going; then containers, port and state. Only forward: after
     /// a death it is done again.
     pub(super) async fn run(mut self) {

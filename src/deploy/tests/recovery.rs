@@ -26,6 +26,23 @@ async fn the_state_is_rebuilt_from_what_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_taken_away_while_the_agent_looks_around_is_not_taken_up_again() {
+    // Whenever it is asked for: while the journal is read, while the engine answers, or before the application's turn.
+    for asked in (0..8).map(Duration::from_millis) {
+        let machine = Machine::new();
+        machine.container(&labels("shop", "1"), 10_001);
+        machine.inside().routes.insert("shop-route".to_owned(), route("shop", 10_001));
+        let (engine, state, ports) = machine.engine();
+        let undeploy = async {
+            tokio::time::sleep(asked).await;
+            engine.undeploy(undeploy_of("shop"), None).await.unwrap();
+        };
+        tokio::join!(engine.recover(), undeploy);
+        assert_eq!(everything(&machine, &state, &ports), nothing(), "asked for after {asked:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_other_agents_run_is_left_alone() {
     let machine = Machine::new();
     let theirs = Labels { outpost: "other@test".to_owned(), ..labels("shop", "1") };

@@ -1,6 +1,7 @@
 //! Releases that are kept, rollbacks, what goes; the list of runs, cancelling, deadlines, strategies.
 
 use super::*;
+use crate::host::Document;
 use DeployStep::*;
 
 fn ids(engine: &Engine) -> Vec<String> {
@@ -388,10 +389,13 @@ async fn cancelling_a_deploy_does_not_cancel_the_undeploy_behind_it() {
 async fn what_was_taken_up_while_the_journal_could_not_be_opened_is_written_when_it_can() {
     let machine = Machine::new();
     machine.container(&labels("shop", "1"), 10_001);
+    let kept = Document { folder: "cart".to_owned(), name: "1".to_owned() };
+    machine.inside().documents.insert(kept.clone(), Vec::new());
     machine.fault("open_journal", Fault::Down);
     let (engine, ..) = machine.engine();
     engine.recover().await;
     assert_eq!(ids(&engine), ["1"], "it is learned from what runs");
+    assert!(machine.inside().documents.contains_key(&kept), "who needs it stands in the journal");
     tokio::time::sleep(Duration::from_secs(1)).await;
     machine.inside().faults.clear();
     run(&engine, deployment("blog", "1")).await.unwrap();
