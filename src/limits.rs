@@ -686,9 +686,6 @@ pub const CONTROL_PAUSE: Duration = Duration::from_millis(100);
 /// Time for the agent to say that it is there.
 pub const CONTROL_PING: Duration = Duration::from_secs(5);
 
-/// Time that `stop` and `restart` wait for the end: running deploys may end before it.
-pub const CONTROL_END: Duration = Duration::from_secs(60);
-
 /// Lines that `remote` remembers.
 pub const REMOTE_HISTORY: usize = 1_000;
 

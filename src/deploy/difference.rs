@@ -16,10 +16,12 @@ pub(super) async fn differences((host, journal): (&Host, &Journal), new: &Deploy
     let mut found = Vec::new();
     let mut differs = |what: &str, old: String, new: String| {
         if old != new {
-            found.push(format!("{what}: {new} instead of {old}"));
+            let said = |text: String| if text.is_empty() { "none".to_owned() } else { text };
+            found.push(format!("{what}: {} instead of {}", said(new), said(old)));
         }
     };
-    differs("image", old.image.clone(), new.image.clone());
+    let to_be_built = new.image.is_empty();
+    differs("image", old.image.clone(), if to_be_built { "one to be built".to_owned() } else { new.image.clone() });
     differs("container port", old.container_port.to_string(), new.container_port.to_string());
     differs("domains", old.domains.join(", "), new.domains.join(", "));
     differs("volumes", old.volumes.join(", "), new.volumes.join(", "));

@@ -336,6 +336,11 @@ async fn a_plan_tells_what_a_deploy_would_do_and_touches_nothing() {
     assert_eq!(plan.differences, ["image: missing:2 instead of image:1", "environment: +WORD"]);
     assert_eq!(((machine.seen(), ids(&engine)), engine.list()), (before, vec![]));
     assert!(!machine.log().iter().any(|l| l.starts_with("pull")));
+    // Of a source that is still to be built.
+    let wanted = Deployment { image: String::new(), domains: Vec::new(), ..deployment("shop", "2") };
+    let plan = engine.plan(&wanted, &ExecuteOptions::default()).await.unwrap();
+    let image = "image: one to be built instead of image:1";
+    assert_eq!(plan.differences, [image, "domains: none instead of shop.test"]);
 }
 
 #[tokio::test(start_paused = true)]
