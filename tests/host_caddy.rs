@@ -208,6 +208,8 @@ async fn a_route_that_is_given_up_while_caddy_is_away_is_gone_when_it_is_back_al
             assert!(matches!(proxy.remove_route(id).await, Err(ProxyError::Unavailable { .. })));
             proxy.give_up_route(id).await.unwrap();
         }
+        proxy.give_up_route("never-there").await.unwrap();
+        assert!(!caddy.dir().path.join("never-there").exists(), "they would only become more");
         let next = caddy.proxy();
         caddy.restart(version, true);
         // The port may be another application's by now.

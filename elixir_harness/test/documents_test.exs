@@ -50,6 +50,15 @@ defmodule DocumentsTest do
     assert Enum.sort(taken) == Enum.sort(names.(".env.example", ~r/^([A-Z_]+)=/m))
   end
 
+  test "a Caddy is told the same of its log wherever one is started" do
+    words = fn file -> Docs.path("../" <> file) |> File.read!() |> String.replace(~r/\s/, "") end
+    told = words.("packaging/caddy.json")
+    assert told =~ "admin.api"
+
+    for file <- ["docker-compose.yml", "docker-compose.dev.yml", "docs/operations.md"],
+        do: assert(words.(file) =~ told, file)
+  end
+
   test "the certificates that it makes connect Mission Control and an outpost" do
     dir = Path.join(System.tmp_dir!(), "harness-operations-#{Agent.unique()}")
     File.mkdir_p!(dir)

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::FutureExt;
+
 use super::execution::Inner;
 use super::journal::{Journal, OpenRun, Record, RunId, Work};
 use super::run::Run;
@@ -9,7 +11,6 @@ use super::runs::{RunInfo, RunKind, RunState};
 use super::saga::{self, Stuck};
 use super::steps;
 use crate::limits;
-use futures::FutureExt;
 
 /// Puts on record what could not be undone, and tries again in the background.
 pub(super) fn keep(engine: &Arc<Inner>, mut run: Run, stuck: &[Stuck]) {

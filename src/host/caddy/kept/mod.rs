@@ -172,6 +172,10 @@ impl Proxy for KeptCaddy {
 
     async fn give_up_route(&self, id: &str) -> Result<(), ProxyError> {
         let _turn = self.caddy.turn.lock().await;
+        // Of others nothing is put back; where there is no Caddy at all they would only be noted, ever more of them.
+        if !self.kept.state().routes.contains_key(id) {
+            return Ok(());
+        }
         self.kept.give_up(id).await
     }
 

@@ -6,7 +6,7 @@ use super::super::form::Form;
 use super::super::http::{Answer, CHANGED};
 use super::super::server::{Listed, insist};
 use super::KeptCaddy;
-use crate::host::proxy::{ProxyError, Route};
+use crate::host::proxy::{Proxy, ProxyError, Route};
 use crate::limits;
 
 /// A route that is to be put back.
@@ -33,7 +33,7 @@ impl KeptCaddy {
         self.remove_given_up().await?;
         if self.kept.state().routes.is_empty() {
             // Not for the server, which may not be there: Caddy would log an error for each look.
-            return self.caddy.http.get("config/").await?.ok();
+            return self.health().await;
         }
         self.mend_files().await?;
         insist(|| self.try_restore()).await?.ok()
